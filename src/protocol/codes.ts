@@ -56,7 +56,6 @@ export const closeCodes = {
   malformedFrame: { code: 4503, says: "the frame is not what PROTOCOL.md describes; mend the client" },
   frameTooLarge: { code: 4504, says: "the WebSocket message is over frameBytesMax; mend the client" },
   unsupportedVersion: { code: 4505, says: "the server does not speak this protocol version; update the client" },
-  replaced: { code: 4506, says: "the same device signed in on another connection" },
 } as const satisfies Record<string, { code: number; says: string }>;
 
 export type CloseReason = keyof typeof closeCodes;

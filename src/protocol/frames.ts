@@ -1,0 +1,49 @@
+// Frames of parley.v1: MessagePack arrays, one or more of them in each binary WebSocket message.
+// Pure types and numbers; codec.ts turns them into bytes and back.
+import type { EntryTuple } from "./entry";
+import type { ConversationId, Seq, UserId } from "./ids";
+import type { ErrorTuple, FeedTuple, RowTuple, TotalsTuple, MarkTuple } from "./operations";
+
+export const protocolVersion = 1;
+export const subprotocol = "parley.v1";
+export const socketPath = "/v1/ws";
+
+/** First item of a frame. Numbers are never reused. */
+export const frameTypes = { request: 0, reply: 1, error: 2, push: 3, ping: 4, pong: 5 } as const;
+
+/** `id` 1..2^32−1 chosen by the client, unique among its unanswered requests; 0 wants no reply. */
+export type RequestFrame = readonly [
+  type: 0, id: number, operation: string, args: readonly unknown[], meta?: Readonly<Record<string, unknown>> | null,
+];
+export type ReplyFrame = readonly [type: 1, id: number, result: unknown];
+export type ErrorFrame = readonly [type: 2, id: number, error: ErrorTuple];
+export type PingFrame = readonly [type: 4];
+export type PongFrame = readonly [type: 5];
+
+/** What the server says unasked. A client ignores a push whose name it does not know. */
+export interface Pushes {
+  /** Entries of one conversation committed together, in order. */
+  entries: readonly [conversation: ConversationId, entries: readonly EntryTuple[]];
+  /**
+   * Changes of my own feed. For `added`, `row` is the conversation as it stands once the session receives its entries;
+   * whatever lies between my position and its head is fetched.
+   */
+  feed: readonly [changes: readonly FeedTuple[], rows: readonly RowTuple[]];
+  /** My cursor moved, perhaps on another device. */
+  cursor: readonly [conversation: ConversationId, cursor: MarkTuple, unread: number];
+  /** Others' read marks, coalesced; only in conversations of at most `receiptMembersMax` members. */
+  receipts: readonly [conversation: ConversationId, marks: readonly (readonly [UserId, Seq])[]];
+  /** In larger ones: how many have read the author's last message; to the author, at most once a second. */
+  readCount: readonly [conversation: ConversationId, seq: Seq, readers: number];
+  signal: readonly [conversation: ConversationId, user: UserId, kind: string, data: unknown];
+  presence: readonly (readonly [UserId, online: boolean])[];
+  /** A row that sync listed as pending. `totals` replace those of sync once nothing is pending. */
+  row: readonly [row: RowTuple, totals: TotalsTuple | null];
+  /** The token expires soon: `refresh` it. */
+  tokenExpiring: readonly [expiresAt: number];
+  /** The server closes the connection now, with this close code. */
+  goodbye: readonly [code: number, retryAfterMs: number | null];
+}
+
+export type PushName = keyof Pushes;
+export type PushFrame = { [N in PushName]: readonly [type: 3, name: N, ...args: Pushes[N]] }[PushName];
