@@ -1,0 +1,190 @@
+import { describe, expect, test } from "bun:test";
+import { aroundMax, check, describeViolation } from "./checker";
+import type { HistoryEvent } from "./events";
+import { parseHistory } from "./events";
+import { Recorder } from "./recorder";
+
+const conv = "g-room";
+let clock = 0;
+
+function invoke(sess: string, cid: string, body = `body of ${cid}`): HistoryEvent {
+  return { e: "invoke", t: ++clock, sess, user: sess, conv, cid, body };
+}
+function ack(sess: string, cid: string, seq: number): HistoryEvent {
+  return { e: "ack", t: ++clock, sess, user: sess, conv, cid, seq };
+}
+function recv(sess: string, seq: number, user: string, cid: string, body = `body of ${cid}`): HistoryEvent {
+  return { e: "recv", t: ++clock, sess, conv, seq, cid, user, body, kind: 1 };
+}
+function log(seq: number, user: string, cid: string, epoch: number | null = 1): HistoryEvent {
+  return { e: "log", conv, seq, ordinal: seq, kind: 1, cid, user, body: `body of ${cid}`, epoch };
+}
+function mark(e: "readack" | "readseen", seq: number): HistoryEvent {
+  return { e, t: ++clock, user: "ann", conv, seq };
+}
+function names(events: readonly HistoryEvent[]): string[] {
+  return [...new Set(check(events).map((violation) => violation.name))];
+}
+
+const good: readonly HistoryEvent[] = [
+  { e: "join", sess: "bob", conv, seq: 1 },
+  invoke("ann", "a1"),
+  invoke("ann", "a2"),
+  ack("ann", "a1", 1),
+  recv("bob", 1, "ann", "a1"),
+  invoke("bob", "b1"),
+  recv("bob", 2, "ann", "a2"),
+  recv("bob", 3, "bob", "b1"),
+  ack("bob", "b1", 3),
+  mark("readack", 1),
+  mark("readseen", 1),
+  { e: "fault", t: ++clock, what: "kill", target: "server" },
+  mark("readseen", 3),
+  log(1, "ann", "a1", 1),
+  log(2, "ann", "a2", 1),
+  log(3, "bob", "b1", 2),
+  { e: "unread", user: "ann", conv, server: 0, client: 0, oracle: 0 },
+];
+
+function without(match: (event: HistoryEvent) => boolean): HistoryEvent[] {
+  return good.filter((event) => !match(event));
+}
+
+test("a history in which every promise is kept has no violation", () => {
+  expect(check(good)).toEqual([]);
+});
+
+test("a send that was never acknowledged may be missing from the log", () => {
+  expect(names([...good, invoke("ann", "lost")])).toEqual([]);
+});
+
+describe("each broken promise is named", () => {
+  test("I1: an acknowledged send is missing", () => {
+    expect(names([invoke("ann", "a1"), ack("ann", "a1", 2), log(1, "bob", "b1")])).toEqual(["I1"]);
+  });
+
+  test("I1: another message stands where a send was acknowledged", () => {
+    expect(names([invoke("ann", "a1"), ack("ann", "a1", 1), log(1, "bob", "b1"), log(2, "ann", "a1")])).toEqual(["I1"]);
+  });
+
+  test("I1: the acknowledged send stands with another body", () => {
+    expect(names([invoke("ann", "a1", "what was meant"), ack("ann", "a1", 1), log(1, "ann", "a1")])).toEqual(["I1"]);
+  });
+
+  test("I2: a client id stands twice", () => {
+    expect(names([log(1, "ann", "a1"), log(2, "ann", "a1")])).toEqual(["I2"]);
+  });
+
+  test("I2: two people may use the same client id", () => {
+    expect(names([log(1, "ann", "a1"), log(2, "bob", "a1")])).toEqual([]);
+  });
+
+  test("I2: a seq stands twice", () => {
+    const second = { ...log(1, "bob", "b1"), ordinal: 2 } as HistoryEvent;
+    expect(names([log(1, "ann", "a1"), second])).toEqual(["I2"]);
+  });
+
+  test("I2: a seq is missing", () => {
+    expect(names([log(1, "ann", "a1"), log(3, "ann", "a3")])).toEqual(["I2"]);
+  });
+
+  test("I2: a retry is acknowledged as another seq", () => {
+    expect(
+      names([invoke("ann", "a1"), ack("ann", "a1", 1), ack("ann", "a1", 2), log(1, "ann", "a1"), log(2, "bob", "b1")]),
+    ).toContain("I2");
+  });
+
+  test("I3: a session's second send stands before its first", () => {
+    expect(names([invoke("ann", "a1"), invoke("ann", "a2"), log(1, "ann", "a2"), log(2, "ann", "a1")])).toEqual(["I3"]);
+  });
+
+  test("I4: a send that began after an acknowledgement stands before it", () => {
+    expect(
+      names([invoke("ann", "a1"), ack("ann", "a1", 2), invoke("bob", "b1"), log(1, "bob", "b1"), log(2, "ann", "a1")]),
+    ).toEqual(["I4"]);
+  });
+
+  test("I5: an entry is skipped", () => {
+    expect(names(without((event) => event.e === "recv" && event.seq === 2))).toEqual(["I5"]);
+  });
+
+  test("I5: an entry is delivered twice", () => {
+    expect(names([recv("bob", 1, "ann", "a1"), recv("bob", 1, "ann", "a1"), log(1, "ann", "a1")])).toEqual(["I5"]);
+  });
+
+  test("I5: the last entry never arrives", () => {
+    expect(names(without((event) => event.e === "recv" && event.seq === 3))).toEqual(["I5"]);
+  });
+
+  test("I5: a session that was to receive everything receives nothing", () => {
+    expect(names(without((event) => event.e === "recv"))).toEqual(["I5"]);
+  });
+
+  test("I6: somebody received what the log does not hold", () => {
+    expect(names([recv("bob", 1, "ann", "a1"), recv("bob", 2, "ann", "a2"), log(1, "ann", "a1")])).toEqual(["I6"]);
+  });
+
+  test("I6: somebody received another entry than the log holds", () => {
+    expect(names([recv("bob", 1, "ann", "a1"), log(1, "ann", "a2")])).toEqual(["I6"]);
+  });
+
+  test("I7: a mark is shown below one that was acknowledged", () => {
+    expect(names([log(1, "ann", "a1"), log(2, "ann", "a2"), mark("readack", 2), mark("readseen", 1)])).toEqual(["I7"]);
+  });
+
+  test("I7: a mark is acknowledged past the head", () => {
+    expect(names([log(1, "ann", "a1"), mark("readack", 2)])).toEqual(["I7"]);
+  });
+
+  test("I8: an older epoch writes behind a newer one", () => {
+    expect(names([log(1, "ann", "a1", 2), log(2, "ann", "a2", 1)])).toEqual(["I8"]);
+  });
+
+  test("G5: three counts differ", () => {
+    expect(names([{ e: "unread", user: "ann", conv, server: 1, client: 1, oracle: 2 }])).toEqual(["G5"]);
+    expect(names([{ e: "unread", user: "ann", conv, server: 2, client: 1, oracle: 2 }])).toEqual(["G5"]);
+  });
+});
+
+test("a violation shows the part of the history that it is about, and no more than that", () => {
+  const noise = Array.from({ length: 100 }, (_, i) => recv(`s${i}`, 1, "ann", "a1"));
+  const found = check([invoke("ann", "a1"), ack("ann", "a1", 2), ...noise, log(1, "ann", "a1")]);
+
+  expect(found.length).toBe(1);
+  expect(describeViolation(found[0]!)).toContain("I1 in g-room: ann's a1 was acknowledged as 2");
+  expect(found[0]!.around).toContainEqual(expect.objectContaining({ e: "invoke", cid: "a1" }));
+  expect(found[0]!.around.length).toBeLessThanOrEqual(aroundMax);
+});
+
+test("conversations are judged apart", () => {
+  const elsewhere = { ...log(1, "ann", "a1"), conv: "g-other" } as HistoryEvent;
+
+  expect(names([log(1, "ann", "a1"), elsewhere])).toEqual([]);
+});
+
+test("a recorded history is judged, closed and read back as it was written", async () => {
+  const recorder = new Recorder();
+  recorder.invoke("s1", "ann", conv, "a1", "hello");
+  recorder.ack("s1", "ann", conv, "a1", 1);
+  const file = `${process.env["TMPDIR"] ?? "/tmp"}/parley-history-${crypto.randomUUID()}.jsonl`;
+
+  expect(recorder.finish().map((violation) => violation.name)).toEqual(["I1"]);
+  await recorder.save(file);
+  const events = parseHistory(await Bun.file(file).text());
+  await Bun.file(file).delete();
+
+  expect(events).toEqual([...recorder.events]);
+  expect(events.at(-1)).toEqual({ e: "end", violations: 1 });
+});
+
+test("a push that lags behind another device is no regression, one that lags behind its own device is", () => {
+  const recorder = new Recorder();
+  for (const seq of [1, 2])
+    recorder.log({ conv, seq, ordinal: seq, kind: 1, cid: `${seq}`, user: "bob", body: "b", epoch: null });
+  recorder.readAck("phone", "ann", conv, 2);
+  recorder.readPushed("laptop", "ann", conv, 1);
+  expect(recorder.finish()).toEqual([]);
+
+  recorder.readPushed("phone", "ann", conv, 1);
+  expect(recorder.finish().map((violation) => violation.name)).toEqual(["I7"]);
+});

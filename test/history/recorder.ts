@@ -1,0 +1,98 @@
+// Writes down what a harness observes, in the order it observes it, for checker.ts. One recorder a run.
+import { check } from "./checker";
+import type { Violation } from "./checker";
+import type { HistoryEvent, LogLine, Recv } from "./events";
+
+type Untimed<E> = E extends unknown ? Omit<E, "e" | "t"> : never;
+
+/** A history being written. Times are taken here, so that every event stands on one monotonic clock. */
+export class Recorder {
+  readonly #events: HistoryEvent[] = [];
+  readonly #began = performance.now();
+  /** The highest mark that anybody learnt of, by person and conversation. */
+  readonly #highest = new Map<string, number>();
+  /** The highest mark that one device learnt of. */
+  readonly #ofDevice = new Map<string, number>();
+
+  get events(): readonly HistoryEvent[] {
+    return this.#events;
+  }
+
+  invoke(sess: string, user: string, conv: string, cid: string, body: string): void {
+    this.#events.push({ e: "invoke", t: this.#now(), sess, user, conv, cid, body });
+  }
+
+  ack(sess: string, user: string, conv: string, cid: string, seq: number): void {
+    this.#events.push({ e: "ack", t: this.#now(), sess, user, conv, cid, seq });
+  }
+
+  recv(recv: Untimed<Recv>): void {
+    this.#events.push({ e: "recv", t: this.#now(), ...recv });
+  }
+
+  join(sess: string, conv: string, seq: number): void {
+    this.#events.push({ e: "join", sess, conv, seq });
+  }
+
+  /** The caller has at most one read mark of a (person, conversation) in flight: two would be answered in any order. */
+  readAck(device: string, user: string, conv: string, seq: number): void {
+    this.#note(device, user, conv, seq);
+    this.#events.push({ e: "readack", t: this.#now(), user, conv, seq });
+  }
+
+  /** A cursor that was asked for after everything recorded so far, such as at sign-in. */
+  readSeen(device: string, user: string, conv: string, seq: number): void {
+    this.#note(device, user, conv, seq);
+    this.#events.push({ e: "readseen", t: this.#now(), user, conv, seq });
+  }
+
+  /**
+   * A cursor that was pushed. Sockets are read in any order, so a push that lags behind what another device was told is no
+   * regression and is left out; one that lags behind what this very device was told is.
+   */
+  readPushed(device: string, user: string, conv: string, seq: number): void {
+    const own = this.#ofDevice.get(JSON.stringify([device, conv])) ?? 0;
+    const anybody = this.#highest.get(JSON.stringify([user, conv])) ?? 0;
+    if (seq >= own && seq < anybody) this.#ofDevice.set(JSON.stringify([device, conv]), seq);
+    else this.readSeen(device, user, conv, seq);
+  }
+
+  unread(user: string, conv: string, counts: { server: number; client: number; oracle: number }): void {
+    this.#events.push({ e: "unread", user, conv, ...counts });
+  }
+
+  fault(what: string, target: string): void {
+    this.#events.push({ e: "fault", t: this.#now(), what, target });
+  }
+
+  log(line: Omit<LogLine, "e">): void {
+    this.#events.push({ e: "log", ...line });
+  }
+
+  /** Judges what was recorded and closes the history. */
+  finish(): Violation[] {
+    const violations = check(this.#events);
+    this.#events.push({ e: "end", violations: violations.length });
+    return violations;
+  }
+
+  /** Writes the history, one JSON object a line. */
+  async save(file: string): Promise<void> {
+    const writer = Bun.file(file).writer();
+    for (const event of this.#events) void writer.write(`${JSON.stringify(event)}\n`);
+    await writer.end();
+  }
+
+  #note(device: string, user: string, conv: string, seq: number): void {
+    raise(this.#highest, JSON.stringify([user, conv]), seq);
+    raise(this.#ofDevice, JSON.stringify([device, conv]), seq);
+  }
+
+  #now(): number {
+    return Math.round(performance.now() - this.#began) / 1000;
+  }
+}
+
+function raise(marks: Map<string, number>, key: string, seq: number): void {
+  marks.set(key, Math.max(marks.get(key) ?? 0, seq));
+}
