@@ -1,0 +1,170 @@
+// What the server counts and measures, on a registry of its own. server.ts hands the recording functions to those who
+// record, as their observers; nothing else imports prom-client.
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+
+/** Recording functions: cheap, never throwing; names follow the metric. */
+export interface Metrics {
+  /** Text of the exposition format, and its content type. */
+  readonly contentType: string;
+  expose(): Promise<string>;
+
+  /** Values read at exposition time only; set once, by the composition. */
+  observeGauges(read: () => GaugeValues): void;
+
+  connectionOpened(): void;
+  /** @param reason name of the close code, or `client` */
+  connectionClosed(reason: string): void;
+  signedIn(): void;
+  signInFailed(code: string): void;
+  requestDone(operation: string, ms: number): void;
+  requestFailed(operation: string, code: string): void;
+  sendsAcknowledged(count: number): void;
+  /** From a send's arrival at its session to its acknowledgement, milliseconds. */
+  ackLatency(ms: number): void;
+  /** One commit of the store: rows (entries, cursors, feed rows) and milliseconds. */
+  committed(rows: number, ms: number): void;
+  commitFailed(outcome: string): void;
+  actorActivated(kind: string): void;
+  actorPassivated(kind: string): void;
+  actorFailed(kind: string): void;
+  /** Messages waiting in a mailbox when another was added. */
+  mailboxDepth(kind: string, depth: number): void;
+  /** Something was refused or let go because a named limit was reached. */
+  dropped(what: string): void;
+  slowConsumer(): void;
+  danglingRecord(what: string): void;
+  /** From the commit of a membership entry until the person's feed holds it, milliseconds. */
+  feedLag(ms: number): void;
+  framesPublished(frames: number, bytes: number): void;
+  eventLoopLag(ms: number): void;
+  httpDone(route: string, status: number, ms: number): void;
+}
+
+/** What is asked for at exposition. */
+export interface GaugeValues {
+  readonly sessions: number;
+  readonly connections: number;
+  readonly activeConversations: number;
+  readonly activeUsers: number;
+  readonly storeWritable: boolean;
+}
+
+const latencySeconds = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5];
+const commitSeconds = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1];
+const rowBuckets = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000];
+const depthBuckets = [1, 2, 5, 10, 50, 100, 500, 1000, 5000];
+
+/** Metrics of one server; two servers in one process do not share them. */
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  const counter = (name: string, help: string, ...labelNames: string[]) =>
+    new Counter({ name: `parley_${name}`, help, labelNames, registers: [registry] });
+  const histogram = (name: string, help: string, buckets: number[], ...labelNames: string[]) =>
+    new Histogram({ name: `parley_${name}`, help, buckets, labelNames, registers: [registry] });
+  return {
+    contentType: registry.contentType,
+    expose: () => registry.metrics(),
+    observeGauges: (read) => registerGauges(registry, read),
+    ...sessionMetrics(counter, histogram),
+    ...storeMetrics(counter, histogram),
+    ...processMetrics(counter, histogram),
+  };
+}
+
+type MakeCounter = (name: string, help: string, ...labels: string[]) => Counter;
+type MakeHistogram = (name: string, help: string, buckets: number[], ...labels: string[]) => Histogram;
+
+function sessionMetrics(counter: MakeCounter, histogram: MakeHistogram) {
+  const opened = counter("connections_opened_total", "WebSocket connections opened");
+  const closed = counter("connections_closed_total", "WebSocket connections closed, by reason", "reason");
+  const signIns = counter("sign_ins_total", "Sign-ins that succeeded");
+  const signInFailures = counter("sign_in_failures_total", "Sign-ins refused, by error code", "code");
+  const requests = histogram("request_seconds", "Time from a request to its reply", latencySeconds, "operation");
+  const errors = counter("errors_total", "Requests answered with an error", "operation", "code");
+  const sends = counter("sends_total", "Messages acknowledged");
+  const acks = histogram("ack_seconds", "Time from a send's arrival to its acknowledgement", latencySeconds);
+  const slow = counter("slow_consumers_total", "Connections closed because they read too slowly");
+  const frames = counter("frames_published_total", "Frames handed to fan-out");
+  const bytes = counter("frame_bytes_published_total", "Bytes of frames handed to fan-out, once per frame");
+  return {
+    connectionOpened: () => opened.inc(),
+    connectionClosed: (reason: string) => closed.inc({ reason }),
+    signedIn: () => signIns.inc(),
+    signInFailed: (code: string) => signInFailures.inc({ code }),
+    requestDone: (operation: string, ms: number) => requests.observe({ operation }, ms / 1000),
+    requestFailed: (operation: string, code: string) => errors.inc({ operation, code }),
+    sendsAcknowledged: (count: number) => sends.inc(count),
+    ackLatency: (ms: number) => acks.observe(ms / 1000),
+    slowConsumer: () => slow.inc(),
+    framesPublished: (count: number, size: number) => {
+      frames.inc(count);
+      bytes.inc(size);
+    },
+  };
+}
+
+function storeMetrics(counter: MakeCounter, histogram: MakeHistogram) {
+  const rows = histogram("commit_rows", "Rows in one commit", rowBuckets);
+  const time = histogram("commit_seconds", "Time of one commit", commitSeconds);
+  const failures = counter("commit_failures_total", "Commits that did not store, by outcome", "outcome");
+  const dangling = counter("dangling_records_total", "Records skipped because their other end is gone", "what");
+  return {
+    committed: (count: number, ms: number) => {
+      rows.observe(count);
+      time.observe(ms / 1000);
+    },
+    commitFailed: (outcome: string) => failures.inc({ outcome }),
+    danglingRecord: (what: string) => dangling.inc({ what }),
+  };
+}
+
+function processMetrics(counter: MakeCounter, histogram: MakeHistogram) {
+  const activated = counter("actors_activated_total", "Activations", "kind");
+  const passivated = counter("actors_passivated_total", "Actors let go because they were idle or over the limit", "kind");
+  const failed = counter("actors_failed_total", "Activations ended by a throw", "kind");
+  const depth = histogram("mailbox_depth", "Messages waiting when another was added", depthBuckets, "kind");
+  const dropped = counter("dropped_total", "What was refused or let go at a limit", "what");
+  const feedLag = histogram("feed_lag_seconds", "Time from a membership entry to the person's feed", latencySeconds);
+  const lag = histogram("event_loop_lag_seconds", "How late a timer of the event loop fired", latencySeconds);
+  const http = histogram("http_request_seconds", "Time of HTTP requests", latencySeconds, "route", "status");
+  return {
+    actorActivated: (kind: string) => activated.inc({ kind }),
+    actorPassivated: (kind: string) => passivated.inc({ kind }),
+    actorFailed: (kind: string) => failed.inc({ kind }),
+    mailboxDepth: (kind: string, waiting: number) => depth.observe({ kind }, waiting),
+    dropped: (what: string) => dropped.inc({ what }),
+    feedLag: (ms: number) => feedLag.observe(ms / 1000),
+    eventLoopLag: (ms: number) => lag.observe(ms / 1000),
+    httpDone: (route: string, status: number, ms: number) => http.observe({ route, status }, ms / 1000),
+  };
+}
+
+function registerGauges(registry: Registry, read: () => GaugeValues): void {
+  const gauge = (name: string, help: string, value: (values: GaugeValues) => number) =>
+    new Gauge({
+      name: `parley_${name}`,
+      help,
+      registers: [registry],
+      collect() {
+        this.set(value(read()));
+      },
+    });
+  gauge("sessions", "People's sessions signed in now", (values) => values.sessions);
+  gauge("connections", "WebSocket connections now", (values) => values.connections);
+  gauge("active_conversations", "Conversations held in memory", (values) => values.activeConversations);
+  gauge("active_users", "People's feeds held in memory", (values) => values.activeUsers);
+  gauge("store_writable", "1 while the store takes writes", (values) => (values.storeWritable ? 1 : 0));
+  gauge("resident_bytes", "Resident memory of the process", () => process.memoryUsage.rss());
+}
+
+/** Measures event-loop lag until the answered function is called: how much later than asked a timer fires. */
+export function watchEventLoop(record: (ms: number) => void, everyMs = 100): () => void {
+  let due = performance.now() + everyMs;
+  const timer = setInterval(() => {
+    const now = performance.now();
+    record(Math.max(0, now - due));
+    due = now + everyMs;
+  }, everyMs);
+  timer.unref();
+  return () => clearInterval(timer);
+}
