@@ -31,6 +31,7 @@ export const errorCodes = {
   slow_down: { outcome: "retry", says: "a rate limit; wait retryAfterMs" },
   overloaded: { outcome: "retry", says: "a queue is full; wait and repeat" },
   store_unavailable: { outcome: "retry", says: "the store cannot take writes or answer reads now; nothing was stored" },
+  auth_unavailable: { outcome: "retry", says: "the keys that check tokens cannot be fetched now; repeat with the same token" },
   shutting_down: { outcome: "retry", says: "the server is shutting down; reconnect" },
   outcome_unknown: { outcome: "unknown", says: "perhaps done; repeat with the same client id to learn" },
   internal: { outcome: "unknown", says: "a fault of the server; repeat with the same client id" },
