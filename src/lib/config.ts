@@ -126,7 +126,10 @@ function describe(
   if (setting === undefined) {
     const name = [...issue.path, ...(issue.code === "unrecognized_keys" ? issue.keys.slice(0, 1) : [])].join(".");
     if (issue.code === "unrecognized_keys") {
-      return `${file}: ${name}: unknown setting; allowed: ${nearest(name, all.map(({ path }) => path))}`;
+      return `${file}: ${name}: unknown setting; allowed: ${nearest(
+        name,
+        all.map(({ path }) => path),
+      )}`;
     }
     return `${file}: ${name}: given ${show(valueAt(tree, at))}; allowed: an object of settings`;
   }

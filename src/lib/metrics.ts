@@ -120,7 +120,11 @@ function storeMetrics(counter: MakeCounter, histogram: MakeHistogram) {
 
 function processMetrics(counter: MakeCounter, histogram: MakeHistogram) {
   const activated = counter("actors_activated_total", "Activations", "kind");
-  const passivated = counter("actors_passivated_total", "Actors let go because they were idle or over the limit", "kind");
+  const passivated = counter(
+    "actors_passivated_total",
+    "Actors let go because they were idle or over the limit",
+    "kind",
+  );
   const failed = counter("actors_failed_total", "Activations ended by a throw", "kind");
   const depth = histogram("mailbox_depth", "Messages waiting when another was added", depthBuckets, "kind");
   const dropped = counter("dropped_total", "What was refused or let go at a limit", "what");

@@ -99,9 +99,24 @@ const connections = z.strictObject({
   perUser: whole(20, 1, 10_000, "Most connections of one person."),
   perAddress: whole(2_000, 1, 1_000_000, "Most connections from one network address."),
   helloTimeoutMs: whole(10_000, 100, 120_000, "How long a connection may stay without hello, milliseconds."),
-  heartbeatMs: whole(30_000, 1_000, 600_000, "Clients send something at least this often; after twice as long in silence a connection is closed, milliseconds."),
-  slowConsumerBytes: whole(4 * 1024 * 1024, 64 * 1024, 256 * 1024 * 1024, "Unsent bytes past which a slow connection is closed, to resume later."),
-  inboundQueueMax: whole(64, 1, 10_000, "Most requests of one connection waiting for their answer; past it the connection is closed."),
+  heartbeatMs: whole(
+    30_000,
+    1_000,
+    600_000,
+    "Clients send something at least this often; after twice as long in silence a connection is closed, milliseconds.",
+  ),
+  slowConsumerBytes: whole(
+    4 * 1024 * 1024,
+    64 * 1024,
+    256 * 1024 * 1024,
+    "Unsent bytes past which a slow connection is closed, to resume later.",
+  ),
+  inboundQueueMax: whole(
+    64,
+    1,
+    10_000,
+    "Most requests of one connection waiting for their answer; past it the connection is closed.",
+  ),
 });
 
 const rates = z.strictObject({
@@ -112,15 +127,33 @@ const rates = z.strictObject({
 });
 
 const actors = z.strictObject({
-  conversationsActive: whole(20_000, 1, 10_000_000, "Most conversations held in memory; past it the least recently used ones are let go."),
+  conversationsActive: whole(
+    20_000,
+    1,
+    10_000_000,
+    "Most conversations held in memory; past it the least recently used ones are let go.",
+  ),
   usersActive: whole(20_000, 1, 10_000_000, "Most people's feeds held in memory."),
-  idleMs: whole(60_000, 100, 86_400_000, "A conversation or feed without a message for this long is let go, milliseconds."),
-  mailboxMax: whole(4_096, 16, 1_000_000, "Most messages waiting for one conversation; past it requests are answered `overloaded`."),
+  idleMs: whole(
+    60_000,
+    100,
+    86_400_000,
+    "A conversation or feed without a message for this long is let go, milliseconds.",
+  ),
+  mailboxMax: whole(
+    4_096,
+    16,
+    1_000_000,
+    "Most messages waiting for one conversation; past it requests are answered `overloaded`.",
+  ),
 });
 
 const http = z.strictObject({
   bodyBytesMax: whole(64 * 1024, 1024, 16 * 1024 * 1024, "Largest body of an HTTP request, bytes."),
-  trustForwarded: flag(false, "Take a client's address from the last X-Forwarded-For entry; only behind a proxy that sets it."),
+  trustForwarded: flag(
+    false,
+    "Take a client's address from the last X-Forwarded-For entry; only behind a proxy that sets it.",
+  ),
 });
 
 const conversationType = z.strictObject({
@@ -135,29 +168,55 @@ const conversationType = z.strictObject({
 const types = leaf(
   z.record(z.string().regex(/^[a-z][a-z0-9-]{0,63}$/), conversationType).default({}),
   "Conversation types beside `direct`, `group` and `channel`, by name; what is unset is as in `group`. `group` and `channel` may be changed.",
-  "an object of {joinable, senders: \"members\"|\"admins\", historyForNewMembers, receipts, signals, membersMax} by name of [a-z0-9-], 64 letters at most",
+  'an object of {joinable, senders: "members"|"admins", historyForNewMembers, receipts, signals, membersMax} by name of [a-z0-9-], 64 letters at most',
   { fromText: null },
 );
 
 /** Everything that can be set, with defaults and limits. */
 export const settings = z.strictObject({
-  host: leaf(z.string().min(1).max(255).default("127.0.0.1"), "Address to listen on; anything but loopback needs a signing key.", "an address or host name"),
+  host: leaf(
+    z.string().min(1).max(255).default("127.0.0.1"),
+    "Address to listen on; anything but loopback needs a signing key.",
+    "an address or host name",
+  ),
   port: whole(7700, 0, 65_535, "Port to listen on; 0 takes a free one."),
   dataDir: leaf(z.string().min(1).max(1024).default("./data"), "Folder of everything that is kept.", "a path"),
   store: leaf(
-    z.string().regex(/^sqlite(:.+)?$/).default("sqlite"),
+    z
+      .string()
+      .regex(/^sqlite(:.+)?$/)
+      .default("sqlite"),
     "Where messages are kept; plain `sqlite` is the file `parley.sqlite` in the data folder.",
     "sqlite, sqlite:PATH",
   ),
   cache: choice("memory", ["memory"], "Where what may be forgotten is kept."),
-  logLevel: choice("info", ["trace", "debug", "info", "warn", "error", "fatal", "silent"], "Least severe log lines written."),
-  logFormat: choice("auto", ["auto", "json", "pretty"], "Form of log lines; `auto` is pretty on a terminal and JSON elsewhere."),
-  adminSecret: optionalText("Bearer token of the server API; unset: the API wants a token with the claim `parley:operator`.", "a text of at least 32 bytes", secretOf(32), true),
+  logLevel: choice(
+    "info",
+    ["trace", "debug", "info", "warn", "error", "fatal", "silent"],
+    "Least severe log lines written.",
+  ),
+  logFormat: choice(
+    "auto",
+    ["auto", "json", "pretty"],
+    "Form of log lines; `auto` is pretty on a terminal and JSON elsewhere.",
+  ),
+  adminSecret: optionalText(
+    "Bearer token of the server API; unset: the API wants a token with the claim `parley:operator`.",
+    "a text of at least 32 bytes",
+    secretOf(32),
+    true,
+  ),
   origins: leaf(
     z.array(z.string().refine(isOrigin)).max(100).default([]),
     "Origins of web pages that may connect, beside the server's own; `*` lets every page connect.",
     "origins such as https://chat.example.com, separated by commas (a list in the file), or *",
-    { fromText: (text) => text.split(",").map((part) => part.trim()).filter((part) => part !== "") },
+    {
+      fromText: (text) =>
+        text
+          .split(",")
+          .map((part) => part.trim())
+          .filter((part) => part !== ""),
+    },
   ),
   drainMs: whole(5_000, 100, 60_000, "Longest time that stopping takes, milliseconds."),
   auth: auth.prefault({}),
