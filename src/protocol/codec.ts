@@ -1,73 +1,130 @@
-// Frames to bytes and back. The scan makes sure that what reaches msgpackr is well formed, bounded and strict (G11).
-import { Packr } from "msgpackr/index-no-eval";
+// Frames to bytes and back: the only place where both are known. What comes in is checked while it is decoded (G11).
+// Pure; shared by server and client, and free of eval, so that it runs under a strict content security policy.
 import type { EntryTuple } from "./entry";
 import { frameTypes } from "./frames";
 import type { PushName, Pushes } from "./frames";
 import type { ConversationId } from "./ids";
+import { limits } from "./limits";
 import type { ErrorTuple } from "./operations";
+import { MalformedFrame, Reader } from "./reader";
+import { Writer } from "./writer";
 
-const packr = new Packr({ useRecords: false, int64AsType: "number", variableMapSize: true } as never);
+export { MalformedFrame };
 
-/** Thrown by {@link decodeFrames}; the connection is closed with `malformedFrame`. */
-export class MalformedFrame extends Error {}
+// Its buffer is scratch memory between calls that never overlap; what leaves is copied.
+const writer = new Writer();
 
-/** Encodes plain data. Integers of 2^32 and more are written as integers, never as floats; undefined as nil. */
+/**
+ * Encodes plain data, in memory of its own. Integers are written as integers up to ±(2^53 − 1); `undefined` is nil in an
+ * array and left out of a map; a lone surrogate becomes U+FFFD. Throws a TypeError for what is not plain data.
+ */
 export function encode(value: unknown): Uint8Array {
-  return new Uint8Array(packr.pack(integers(value)));
+  return writer.encode(value);
 }
 
-/** Decodes one value that this program encoded itself. */
+/** Decodes one value, as strictly as {@link decodeFrames}: what this program encoded always passes. */
 export function decode(bytes: Uint8Array): unknown {
-  return packr.unpack(bytes);
+  const reader = new Reader(bytes);
+  const value = reader.value();
+  if (!reader.done) throw new MalformedFrame("bytes after the value");
+  return value;
 }
 
 export function encodeReply(id: number, result: unknown): Uint8Array {
-  return encode([frameTypes.reply, id, result]);
+  return writer.encode([frameTypes.reply, id, result]);
 }
 
 export function encodeError(id: number, error: ErrorTuple): Uint8Array {
-  return encode([frameTypes.error, id, error]);
+  return writer.encode([frameTypes.error, id, error]);
 }
 
 export function encodePush<N extends PushName>(name: N, ...args: Pushes[N]): Uint8Array {
-  return encode([frameTypes.push, name, ...args]);
+  return writer.encode([frameTypes.push, name, ...args]);
 }
 
 export function encodeEntry(entry: EntryTuple): Uint8Array {
-  return encode(entry);
+  return writer.encode(entry);
 }
 
-/** The `entries` push from entries that are encoded already: their bytes are copied, nothing is encoded twice. */
+/**
+ * The `entries` push from entries that are encoded already: their bytes are copied, nothing is encoded twice.
+ * For at most 65,535 entries; see {@link encodeEntriesPushes} where they may be larger than one message.
+ */
 export function encodeEntriesPush(conversation: ConversationId, entries: readonly Uint8Array[]): Uint8Array {
-  const start = encode([frameTypes.push, "entries", conversation]);
-  const bytes = new Uint8Array(start.length + 3 + entries.reduce((sum, entry) => sum + entry.length, 0));
+  const start = writer.encode([frameTypes.push, "entries", conversation, null]);
+  const head = start.length - 1;
+  const bytes = new Uint8Array(head + 3 + sizeOf(entries));
   bytes.set(start);
-  bytes[0] = 0x94;
-  bytes.set([0xdc, entries.length >> 8, entries.length & 0xff], start.length);
-  let at = start.length + 3;
-  for (const entry of entries) {
-    bytes.set(entry, at);
-    at += entry.length;
-  }
+  bytes[head] = 0xdc;
+  bytes[head + 1] = entries.length >> 8;
+  bytes[head + 2] = entries.length & 0xff;
+  copyInto(bytes, head + 3, entries);
   return bytes;
 }
 
-/** Every frame of one WebSocket message, in order. Throws {@link MalformedFrame}. */
+/** Entries in order as pushes of at most `frameBytesMax` bytes each, as few as that allows. */
+export function encodeEntriesPushes(
+  conversation: ConversationId,
+  entries: readonly Uint8Array[],
+): readonly Uint8Array[] {
+  const groups = group(entries, limits.frameBytesMax - entriesHeadBytesMax, limits.frameBytesMax);
+  return groups.map((some) => encodeEntriesPush(conversation, some));
+}
+
+/** Bytes of an `entries` push before its first entry: array, type, name, conversation (23 bytes of text), count. */
+const entriesHeadBytesMax = 1 + 1 + 8 + 24 + 3;
+
+/** Several frames as the payload of one WebSocket message; see {@link packMessages} where they may be too many for one. */
+export function concatFrames(frames: readonly Uint8Array[]): Uint8Array {
+  if (frames.length === 1) return frames[0] as Uint8Array;
+  const bytes = new Uint8Array(sizeOf(frames));
+  copyInto(bytes, 0, frames);
+  return bytes;
+}
+
+/** Frames in order as messages within `frameBytesMax` bytes and `messageFramesMax` frames each, as few as that allows. */
+export function packMessages(frames: readonly Uint8Array[]): readonly Uint8Array[] {
+  return group(frames, limits.frameBytesMax, limits.messageFramesMax).map(concatFrames);
+}
+
+/** Every frame of one WebSocket message, in order, one at least. Throws {@link MalformedFrame} and nothing else. */
 export function decodeFrames(bytes: Uint8Array): readonly (readonly unknown[])[] {
+  const reader = new Reader(bytes);
   const frames: (readonly unknown[])[] = [];
-  try {
-    packr.unpackMultiple(bytes, (frame: unknown) => {
-      if (!Array.isArray(frame)) throw new MalformedFrame("a frame is an array");
-      frames.push(frame);
-    });
-  } catch (error) {
-    throw new MalformedFrame("not MessagePack", { cause: error });
-  }
+  do {
+    if (frames.length === limits.messageFramesMax) throw new MalformedFrame("too many frames in one message");
+    frames.push(reader.array());
+  } while (!reader.done);
   return frames;
 }
 
-function integers(value: unknown): unknown {
-  if (typeof value === "number") return Number.isSafeInteger(value) && value > 0xffffffff ? BigInt(value) : value;
-  if (Array.isArray(value)) return value.map(integers);
-  return value ?? null;
+/** Parts in order, in groups of at most `bytesMax` and `countMax`; a part that is larger by itself stands alone. */
+function group(parts: readonly Uint8Array[], bytesMax: number, countMax: number): Uint8Array[][] {
+  const groups: Uint8Array[][] = [];
+  let bytes = 0;
+  let last: Uint8Array[] = [];
+  for (const part of parts) {
+    if (last.length === 0 || last.length === countMax || bytes + part.length > bytesMax) {
+      last = [];
+      groups.push(last);
+      bytes = 0;
+    }
+    last.push(part);
+    bytes += part.length;
+  }
+  return groups;
+}
+
+function sizeOf(parts: readonly Uint8Array[]): number {
+  let bytes = 0;
+  for (const part of parts) bytes += part.length;
+  return bytes;
+}
+
+function copyInto(bytes: Uint8Array, start: number, parts: readonly Uint8Array[]): void {
+  let at = start;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
 }

@@ -31,7 +31,10 @@ export const errorCodes = {
   slow_down: { outcome: "retry", says: "a rate limit; wait retryAfterMs" },
   overloaded: { outcome: "retry", says: "a queue is full; wait and repeat" },
   store_unavailable: { outcome: "retry", says: "the store cannot take writes or answer reads now; nothing was stored" },
-  auth_unavailable: { outcome: "retry", says: "the keys that check tokens cannot be fetched now; repeat with the same token" },
+  auth_unavailable: {
+    outcome: "retry",
+    says: "the keys that check tokens cannot be fetched now; repeat with the same token",
+  },
   shutting_down: { outcome: "retry", says: "the server is shutting down; reconnect" },
   outcome_unknown: { outcome: "unknown", says: "perhaps done; repeat with the same client id to learn" },
   internal: { outcome: "unknown", says: "a fault of the server; repeat with the same client id" },
@@ -50,7 +53,10 @@ export const closeCodes = {
   helloTimeout: { code: 4003, says: "no hello arrived in time; reconnect" },
   flooding: { code: 4004, says: "more requests than the inbound queue holds; reconnect and slow down" },
   internalError: { code: 4005, says: "a fault of the server; reconnect" },
-  tooManyConnections: { code: 4006, says: "too many connections for this person, address or server; wait, then reconnect" },
+  tooManyConnections: {
+    code: 4006,
+    says: "too many connections for this person, address or server; wait, then reconnect",
+  },
   tokenExpired: { code: 4500, says: "the token expired; reconnect with a fresh one" },
   badToken: { code: 4501, says: "the token is invalid; get another before reconnecting" },
   signedOut: { code: 4502, says: "this device or person was signed out; sign in anew" },

@@ -2,6 +2,7 @@
 // Small enough for the client, which checks what a server sends with the same ones. Pure; keeps no state.
 import { isConversationId, isDeviceId, isUserId } from "./ids";
 import type { ClientId, ConversationId, DeviceId, Seq, UserId } from "./ids";
+import { limits } from "./limits";
 
 /** Checks one value. `read` answers the value, typed, or throws {@link BadField}. */
 export interface Field<T> {
@@ -13,13 +14,23 @@ export interface Field<T> {
 /** The value a field answers. */
 export type ValueOf<F> = F extends Field<infer T> ? T : never;
 
+type BadFieldCode = "bad_request" | "too_large" | "reserved";
+
 /** Thrown by {@link Field.read}; becomes `bad_request`, or `code` where it is set. */
 export class BadField extends Error {
-  readonly code: "bad_request" | "too_large";
-  constructor(message: string, code: "bad_request" | "too_large" = "bad_request") {
+  readonly code: BadFieldCode;
+  /** Where in the arguments: `[1][0].name`; empty for a value read by itself. Grows as the error passes outward. */
+  path = "";
+  constructor(message: string, code: BadFieldCode = "bad_request") {
     super(message);
     this.code = code;
   }
+}
+
+/** Rethrows an error of a field that stands at `step` of a larger value. */
+function rethrow(error: unknown, step: string): never {
+  if (error instanceof BadField) error.path = step + error.path;
+  throw error;
 }
 
 const encoder = new TextEncoder();
@@ -72,7 +83,10 @@ export function nameText(max: number): Field<string> {
 export function integer(min: number, max: number): Field<number> {
   const expects = `an integer from ${min} to ${max}`;
   return field(expects, (value) =>
-    typeof value === "number" && Number.isSafeInteger(value) && value >= min && value <= max ? value : fail(expects),
+    // `+ 0` because a float may bring minus zero, which is not the same to a store
+    typeof value === "number" && Number.isSafeInteger(value) && value >= min && value <= max
+      ? value + 0
+      : fail(expects),
   );
 }
 
@@ -98,8 +112,18 @@ export function list<T>(inner: Field<T>, max: number, min = 0): Field<readonly T
   return field(expects, (value) => {
     if (!Array.isArray(value) || value.length < min) return fail(expects);
     if (value.length > max) throw new BadField(`expected ${expects}, got ${value.length}`, "too_large");
-    return value.map((item) => inner.read(item));
+    return readEach(value.length, (i) => inner.read(value[i]));
   });
+}
+
+function readEach<T>(count: number, read: (index: number) => T): T[] {
+  const items: T[] = [];
+  try {
+    while (items.length < count) items.push(read(items.length));
+  } catch (error) {
+    rethrow(error, `[${items.length}]`);
+  }
+  return items;
 }
 
 type Fields = readonly Field<unknown>[];
@@ -111,7 +135,7 @@ export function tuple<const F extends Fields>(...inner: F): Field<ValuesOf<F>> {
   const expects = `[${inner.map((one) => one.expects).join(", ")}]`;
   return field(expects, (value) => {
     if (!Array.isArray(value)) return fail(expects);
-    return inner.map((one, i) => one.read(value[i])) as ValuesOf<F>;
+    return readEach(inner.length, (i) => inner[i]?.read(value[i])) as unknown as ValuesOf<F>;
   });
 }
 
@@ -124,10 +148,24 @@ export function record<const F extends Readonly<Record<string, Field<unknown>>>>
   return field(expects, (value) => {
     if (!isMap(value)) return fail(expects);
     const read: Record<string, unknown> = {};
-    for (const key of keys) if (value[key] !== undefined) read[key] = inner[key]?.read(value[key]);
+    for (const key of keys) {
+      if (value[key] === undefined) continue;
+      try {
+        const item = inner[key]?.read(value[key]);
+        if (item !== undefined) read[key] = item;
+      } catch (error) {
+        rethrow(error, `.${key}`);
+      }
+    }
     return read as { readonly [K in keyof F]?: ValueOf<F[K]> };
   });
 }
+
+/** A key kept for a later version: nil, or refused with `reserved`, so that nobody relies on its being ignored. */
+export const reserved: Field<undefined> = field("nothing: it is reserved", (value) => {
+  if (value !== null && value !== undefined) throw new BadField("reserved for a later version", "reserved");
+  return undefined;
+});
 
 export function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
@@ -150,20 +188,23 @@ export function anything(max: number): Field<unknown> {
 export function freeMap(max: number): Field<Readonly<Record<string, unknown>>> {
   const expects = `a map of at most ${max} bytes`;
   const inner = anything(max);
-  return field(expects, (value) => (isMap(value) ? (inner.read(value) as Readonly<Record<string, unknown>>) : fail(expects)));
+  return field(expects, (value) =>
+    isMap(value) ? (inner.read(value) as Readonly<Record<string, unknown>>) : fail(expects),
+  );
 }
 
-/** Upper bound of the encoded size, in bytes. Throws {@link BadField} on text that is not well formed. */
-export function weigh(value: unknown): number {
+/** Upper bound of the encoded size, in bytes. Throws {@link BadField} on text that is not well formed and on nesting past `valueNestingMax`. */
+export function weigh(value: unknown, depth = 0): number {
   if (typeof value === "string") {
     if (!value.isWellFormed()) throw new BadField("expected well-formed text");
     return utf8Length(value) + 5;
   }
   if (typeof value !== "object" || value === null) return 9;
   if (value instanceof Uint8Array) return value.length + 5;
+  if (depth === limits.valueNestingMax) throw new BadField(`nested deeper than ${limits.valueNestingMax}`);
   let bytes = 5;
-  if (Array.isArray(value)) for (const item of value) bytes += weigh(item);
-  else for (const [key, item] of Object.entries(value)) bytes += weigh(key) + weigh(item);
+  if (Array.isArray(value)) for (const item of value) bytes += weigh(item, depth + 1);
+  else for (const [key, item] of Object.entries(value)) bytes += weigh(key) + weigh(item, depth + 1);
   return bytes;
 }
 
@@ -174,5 +215,5 @@ export const deviceId: Field<DeviceId> = field("a device id", (value) =>
 export const conversationId: Field<ConversationId> = field("a conversation id", (value) =>
   isConversationId(value) ? value : fail("a conversation id"),
 );
-export const clientId = text(64, 1) as Field<ClientId>;
+export const clientId = text(limits.clientIdBytesMax, 1) as Field<ClientId>;
 export const seq: Field<Seq> = integer(0, Number.MAX_SAFE_INTEGER);

@@ -13,7 +13,11 @@ export const frameTypes = { request: 0, reply: 1, error: 2, push: 3, ping: 4, po
 
 /** `id` 1..2^32−1 chosen by the client, unique among its unanswered requests; 0 wants no reply. */
 export type RequestFrame = readonly [
-  type: 0, id: number, operation: string, args: readonly unknown[], meta?: Readonly<Record<string, unknown>> | null,
+  type: 0,
+  id: number,
+  operation: string,
+  args: readonly unknown[],
+  meta?: Readonly<Record<string, unknown>> | null,
 ];
 export type ReplyFrame = readonly [type: 1, id: number, result: unknown];
 export type ErrorFrame = readonly [type: 2, id: number, error: ErrorTuple];
@@ -36,7 +40,7 @@ export interface Pushes {
   /** In larger ones: how many have read the author's last message; to the author, at most once a second. */
   readCount: readonly [conversation: ConversationId, seq: Seq, readers: number];
   signal: readonly [conversation: ConversationId, user: UserId, kind: string, data: unknown];
-  presence: readonly (readonly [UserId, online: boolean])[];
+  presence: readonly [people: readonly (readonly [UserId, online: boolean])[]];
   /** A row that sync listed as pending. `totals` replace those of sync once nothing is pending. */
   row: readonly [row: RowTuple, totals: TotalsTuple | null];
   /** The token expires soon: `refresh` it. */

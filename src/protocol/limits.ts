@@ -2,8 +2,10 @@
 // Limits of bytes count UTF-8. What an operator may change is in lib/config.ts and starts from these.
 
 export const limits = {
-  /** Bytes of one WebSocket message, either way of the client. */
+  /** Bytes of one WebSocket message, in either direction; pages and pushes are cut to fit. */
   frameBytesMax: 256 * 1024,
+  /** Frames in one WebSocket message, in either direction. */
+  messageFramesMax: 1024,
   /** Bytes of a message's text. */
   textBytesMax: 64 * 1024,
   /** Bytes of one encoded message body, all parts together. */
@@ -41,8 +43,10 @@ export const limits = {
   /** People whose presence one session watches. */
   watchMax: 200,
   signalBytesMax: 1024,
-  /** Depth of nested arrays and maps in a frame. */
-  nestingMax: 16,
+  /** Depth of nested arrays and maps in a frame. Leaves room for {@link limits.valueNestingMax} in the deepest reply. */
+  nestingMax: 32,
+  /** Depth of nested arrays and maps in free data: data, an attachment, `fields`, a signal. */
+  valueNestingMax: 16,
   metaBytesMax: 1024,
   tokenBytesMax: 8 * 1024,
   devicesPerUserMax: 50,

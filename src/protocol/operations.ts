@@ -2,8 +2,25 @@
 // and so are the tests of hostile input and of membership: an operation without an access rule does not compile.
 import type { EntryTuple, MessageBody, Role } from "./entry";
 import {
-  anything, clientId, conversationId, deviceId, flag, freeMap, integer, list, nameText, oneOf, optional, record, seq,
-  text, tuple, userId,
+  anything,
+  BadField,
+  clientId,
+  conversationId,
+  deviceId,
+  flag,
+  freeMap,
+  integer,
+  list,
+  nameText,
+  oneOf,
+  optional,
+  record,
+  reserved,
+  seq,
+  text,
+  tuple,
+  userId,
+  weigh,
 } from "./fields";
 import type { Field, ValuesOf } from "./fields";
 import type { ConversationId, DeviceId, Seq, UserId, UserSeq } from "./ids";
@@ -31,18 +48,48 @@ const conversationSet = record({
   name: optional(nameText(limits.nameBytesMax)),
   picture: optional(text(limits.pictureBytesMax, 1)),
   fields: optional(freeMap(limits.fieldsBytesMax)),
+  /** `[conversation, seq]` of the message that a thread will hang from. */
+  parent: reserved,
 });
 
-/** A message's body as a client sends it. That something is in it is checked by the conversation. */
-export const messageBody: Field<MessageBody> = tuple(
-  optional(text(limits.textBytesMax)),
+const bodyText = optional(text(limits.textBytesMax));
+const bodyParts = tuple(
+  bodyText,
   optional(tuple(text(limits.dataTypeBytesMax, 1), anything(limits.bodyBytesMax))),
   optional(list(freeMap(limits.fieldsBytesMax), limits.attachmentsMax)),
   optional(seq),
   optional(list(userId, limits.mentionsMax)),
   optional(freeMap(limits.fieldsBytesMax)),
   optional(integer(0, 0xffff)),
-) as Field<MessageBody>;
+);
+
+/**
+ * A message's body as a client sends it, in the one form that is stored and sent on: without trailing nils.
+ * That something is in it is checked by the conversation.
+ */
+export const messageBody: Field<MessageBody> = {
+  expects: bodyParts.expects,
+  read(value) {
+    // Nearly every message is text and nothing else.
+    if (Array.isArray(value) && value.length === 1 && typeof value[0] === "string")
+      return [bodyText.read(value[0])] as const;
+    const parts: unknown[] = [...bodyParts.read(value)];
+    while (parts.length > 0 && parts.at(-1) === null) parts.pop();
+    if (weighParts(parts) > limits.bodyBytesMax)
+      throw new BadField(`expected a body of at most ${limits.bodyBytesMax} bytes`, "too_large");
+    return parts as readonly unknown[] as MessageBody;
+  },
+};
+
+/** Part by part, and the items of data and attachments apart: a body's own arrays are not nesting of free data. */
+function weighParts(parts: readonly unknown[]): number {
+  let bytes = 0;
+  for (const part of parts) {
+    if (Array.isArray(part)) for (const item of part) bytes += weigh(item);
+    else bytes += weigh(part);
+  }
+  return bytes;
+}
 
 export const operations = {
   hello: operation(
@@ -115,13 +162,7 @@ export const operations = {
     optional(integer(1, limits.pageMax)),
     optional(seq),
   ),
-  entries: operation(
-    "member",
-    "conversation, from, limit",
-    conversationId,
-    seq,
-    optional(integer(1, limits.pageMax)),
-  ),
+  entries: operation("member", "conversation, from, limit", conversationId, seq, optional(integer(1, limits.pageMax))),
   read: operation("member", "conversation, kind, seq", conversationId, oneOf("read", "delivered"), seq),
   readers: operation(
     "member",
@@ -131,12 +172,7 @@ export const operations = {
     optional(userId),
     optional(integer(1, limits.peoplePageMax)),
   ),
-  settings: operation(
-    "member",
-    "conversation, set",
-    conversationId,
-    record({ muted: flag, markedUnread: flag }),
-  ),
+  settings: operation("member", "conversation, set", conversationId, record({ muted: flag, markedUnread: flag })),
   signal: operation(
     "member",
     "conversation, kind, data",
@@ -199,7 +235,12 @@ export type TotalsTuple = readonly [unread: number, mutedUnread: number];
  * - kind `settings`: subject is the conversation, data `[muted, markedUnread]`
  * - kind `device`: subject is the device id, data `["added" | "signedOut", platform]`
  */
-export type FeedTuple = readonly [userSeq: UserSeq, kind: "membership" | "settings" | "device", subject: string, data: readonly unknown[]];
+export type FeedTuple = readonly [
+  userSeq: UserSeq,
+  kind: "membership" | "settings" | "device",
+  subject: string,
+  data: readonly unknown[],
+];
 
 /** `[entry, version]`: a message folded through entry `version`; apply a later entry only if its seq is above it. */
 export type FoldedTuple = readonly [message: EntryTuple, version: Seq];
@@ -217,16 +258,34 @@ export type ErrorTuple = readonly [
 export interface Results {
   /** `heartbeatMs`: send something at least this often; `limits`: see limits.ts, by name. */
   hello: readonly [
-    version: number, serverTime: number, generation: string, user: UserId, capabilities: readonly string[],
-    limits: Readonly<Record<string, number>>, heartbeatMs: number, tokenExpiresAt: number | null, server: string,
+    version: number,
+    serverTime: number,
+    generation: string,
+    user: UserId,
+    capabilities: readonly string[],
+    limits: Readonly<Record<string, number>>,
+    heartbeatMs: number,
+    tokenExpiresAt: number | null,
+    server: string,
   ];
   refresh: readonly [tokenExpiresAt: number | null];
   signOut: readonly [];
-  devices: readonly (readonly [device: DeviceId, platform: string | null, lastSignInAt: number, signedOut: boolean])[];
+  devices: readonly [
+    devices: readonly (readonly [
+      device: DeviceId,
+      platform: string | null,
+      lastSignInAt: number,
+      signedOut: boolean,
+    ])[],
+  ];
   /** `totals` only on the first page; `next` is the `after` of the next page, or nil; `resumed`: missed entries, in order. */
   sync: readonly [
-    userSeq: UserSeq, rows: readonly RowTuple[], next: ConversationId | null, totals: TotalsTuple | null,
-    pending: readonly ConversationId[], resumed: readonly (readonly [ConversationId, readonly EntryTuple[]])[],
+    userSeq: UserSeq,
+    rows: readonly RowTuple[],
+    next: ConversationId | null,
+    totals: TotalsTuple | null,
+    pending: readonly ConversationId[],
+    resumed: readonly (readonly [ConversationId, readonly EntryTuple[]])[],
   ];
   /** `complete` false: `after` is too old (or ahead); sync instead. */
   feed: readonly [changes: readonly FeedTuple[], userSeq: UserSeq, complete: boolean];
@@ -244,7 +303,12 @@ export interface Results {
   send: readonly (Seq | ErrorTuple)[];
   /** `first`–`last` is the range of seqs the page covers; a short page is not the end. */
   history: readonly [
-    messages: readonly FoldedTuple[], hasBefore: boolean, hasAfter: boolean, first: Seq, last: Seq, floor: Seq,
+    messages: readonly FoldedTuple[],
+    hasBefore: boolean,
+    hasAfter: boolean,
+    first: Seq,
+    last: Seq,
+    floor: Seq,
   ];
   entries: readonly [entries: readonly EntryTuple[], headSeq: Seq, floor: Seq];
   /** The cursor as stored after the write, never moved back, and the unread that follows from it. */
@@ -252,5 +316,6 @@ export interface Results {
   readers: readonly [readers: readonly (readonly [UserId, Seq])[], next: UserId | null];
   settings: readonly [userSeq: UserSeq];
   signal: readonly [];
-  watch: readonly (readonly [UserId, online: boolean])[];
+  /** Replaces the whole watch; answers everybody's state of now, changes come as `presence`. */
+  watch: readonly [people: readonly (readonly [UserId, online: boolean])[]];
 }
