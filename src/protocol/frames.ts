@@ -41,7 +41,7 @@ export interface Pushes {
   readCount: readonly [conversation: ConversationId, seq: Seq, readers: number];
   signal: readonly [conversation: ConversationId, user: UserId, kind: string, data: unknown];
   presence: readonly [people: readonly (readonly [UserId, online: boolean])[]];
-  /** A row that sync listed as pending. `totals` replace those of sync once nothing is pending. */
+  /** A row that sync listed as pending. `totals` replace those of sync: they include every row pushed so far. */
   row: readonly [row: RowTuple, totals: TotalsTuple | null];
   /** The token expires soon: `refresh` it. */
   tokenExpiring: readonly [expiresAt: number];

@@ -179,7 +179,10 @@ export interface SyncCount {
   readonly muted: boolean;
   readonly open: boolean;
   readonly headOrdinal: number;
+  /** As stored; the session adds what an active conversation knows after `totalsThrough`. */
   readonly myTotal: number;
+  /** `totalsThrough` of the head. */
+  readonly totalsThrough: Seq;
   readonly cursor: Mark;
   readonly join: Mark;
 }
