@@ -66,9 +66,9 @@ function setAt(tree: Tree, path: string, value: unknown): void {
   const last = names.pop() as string;
   let at = tree;
   for (const name of names) {
-    const next = at[name];
-    // A file may hold nonsense where a group belongs; the schema names that later.
-    at = isTree(next) ? next : ((at[name] = {}) as Tree);
+    // A variable wins over whatever the file holds in its place, nonsense included.
+    if (!isTree(at[name])) at[name] = {};
+    at = at[name] as Tree;
   }
   at[last] = value;
 }
