@@ -294,6 +294,7 @@ function countOf({ membership, head, cursor }: SyncRow): SyncCount {
     open: head !== null && head.openEpoch !== 0,
     headOrdinal: head?.ordinal ?? 0,
     myTotal: cursor?.total ?? 0,
+    totalsThrough: head?.totalsThrough ?? 0,
     cursor: { seq: cursor?.seq ?? 0, ordinal: cursor?.ordinal ?? 0, own: cursor?.own ?? 0 },
     join: membership.join,
   };
