@@ -1,0 +1,114 @@
+// What lies in a mailbox: a message with the way back to whoever sent it.
+// Made by ActorSystem; keeps "every ask is answered exactly once".
+import { AppError } from "../lib/errors";
+import type { Reply } from "./actor";
+
+/** A message on its way to an activation, which gets it as the `reply` of `receive`. */
+export interface Letter extends Reply {
+  readonly message: unknown;
+  /** Nobody waits for an answer any more, or this was meant for another activation: not worth delivering. */
+  isVoid(): boolean;
+}
+
+/** A message that wants no answer. */
+export class Tell implements Letter {
+  readonly message: unknown;
+
+  constructor(message: unknown) {
+    this.message = message;
+  }
+
+  ok(): void {
+    // A tell has nobody to answer.
+  }
+
+  fail(): void {
+    // A tell has nobody to answer.
+  }
+
+  isVoid(): boolean {
+    return false;
+  }
+}
+
+/** A message of an activation to itself; void once cancelled or once that activation has ended. */
+export class SelfTell extends Tell {
+  cancelled = false;
+  readonly #life: { readonly ended: boolean };
+
+  constructor(message: unknown, life: { readonly ended: boolean }) {
+    super(message);
+    this.#life = life;
+  }
+
+  override isVoid(): boolean {
+    return this.cancelled || this.#life.ended;
+  }
+}
+
+/** Where unanswered asks wait for their deadline. */
+export interface AskWaitingRoom {
+  enter(ask: Ask): void;
+  leave(ask: Ask): void;
+}
+
+/**
+ * A message that wants one answer: the first of `ok`, `fail` and the deadline; later ones do nothing.
+ * Answered before {@link Ask.promise} is called, it never enters the waiting room.
+ */
+export class Ask implements Letter {
+  readonly message: unknown;
+  /** Monotonic milliseconds. */
+  readonly deadline: number;
+  /** Neighbours in the waiting room, which alone touches them. */
+  before: Ask | null = null;
+  after: Ask | null = null;
+  slot = -1;
+  #state: "open" | "ok" | "failed" = "open";
+  #answer: unknown = undefined;
+  #room: AskWaitingRoom | null = null;
+  #resolve: ((value: unknown) => void) | null = null;
+  #reject: ((error: AppError) => void) | null = null;
+
+  constructor(message: unknown, deadline: number) {
+    this.message = message;
+    this.deadline = deadline;
+  }
+
+  ok(value: unknown): void {
+    if (this.#state !== "open") return;
+    this.#state = "ok";
+    if (this.#resolve === null) this.#answer = value;
+    else this.#resolve(value);
+    this.#room?.leave(this);
+  }
+
+  fail(error: AppError): void {
+    if (this.#state !== "open") return;
+    this.#state = "failed";
+    if (this.#reject === null) this.#answer = error;
+    else this.#reject(error);
+    this.#room?.leave(this);
+  }
+
+  isVoid(): boolean {
+    return this.#state !== "open";
+  }
+
+  /** Called once, after the message was offered. The answer; until it comes, the ask waits in `room`. */
+  promise(room: AskWaitingRoom): Promise<unknown> {
+    if (this.#state === "ok") return Promise.resolve(this.#answer);
+    if (this.#state === "failed") return Promise.reject(this.#answer);
+    this.#room = room;
+    room.enter(this);
+    return new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
+}
+
+/** What a caller whose deadline passed is told. */
+export function askTimedOut(): AppError {
+  return new AppError("outcome_unknown", "no answer by the deadline; repeat with the same client id to learn");
+}

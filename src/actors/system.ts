@@ -1,0 +1,230 @@
+// The actor system of one node: finds or makes the cell of a key, and ends what is idle, too much, or to be drained.
+// Owned by the router; keeps G11 for actors: every mailbox, the number of active ones and every ask's time are bounded.
+import type { Cancel, Clock } from "../lib/clock";
+import { AppError } from "../lib/errors";
+import { partitionOf } from "../lib/hash";
+import type { Epoch } from "../protocol/ids";
+import type { ActorKind, KindName, PlacedActor } from "./actor";
+import { ActorCell } from "./cell";
+import type { CellHost, DropReason, Phase } from "./cell";
+import { Turns } from "./mailbox-turns";
+import type { Placement } from "./placement";
+import { AskDeadlines, askTimeoutMaxMs } from "./system-deadlines";
+import { KindCells } from "./system-kind";
+import type { KindStats } from "./system-kind";
+import { Ask, Tell } from "./system-letters";
+import type { Letter } from "./system-letters";
+import { RecentNames } from "./system-recent";
+
+/** How long an ask waits for its answer where nothing else is said. */
+export const askTimeoutMs = 5000;
+/** How often deadlines, idle actors and limits are looked at. */
+export const sweepMs = 100;
+/** How often a drain asks those again that were not ready to passivate. */
+const drainRetryMs = 20;
+/** Passivations begun by one sweep, for each kind: their commits share few transactions, and sends go on between. */
+const sweepPassivationsMax = 500;
+/** Ended activations remembered, for each kind. */
+const recentMax = 100_000;
+/** Names in a drain's report. */
+const reportedMax = 20;
+
+/** What the system says to log and metrics. Must not throw. */
+export interface SystemEvents {
+  /** An actor threw: a fault in it, or a store that could not answer its activation. */
+  failed(kind: KindName, key: string, phase: Phase, error: unknown): void;
+  /** `count` messages were not handled; those that were asks have been answered with an error. */
+  dropped(kind: KindName, key: string, reason: DropReason, count: number): void;
+}
+
+export interface SystemOptions {
+  readonly clock: Clock;
+  readonly kinds: readonly ActorKind[];
+  readonly placement: Placement;
+  readonly events: SystemEvents;
+}
+
+/** Figures for metrics, counted when asked for. */
+export interface SystemStats {
+  readonly kinds: Readonly<Partial<Record<KindName, KindStats>>>;
+  /** Asks that wait for their answer. */
+  readonly asksWaiting: number;
+}
+
+/** What a drain could not passivate by its deadline. */
+export interface DrainReport {
+  readonly left: number;
+  /** `kind key` of the first few of them. */
+  readonly names: readonly string[];
+}
+
+/** Makes a system; nothing is activated until something is asked or told. Ends with {@link ActorSystem.stop}. */
+export function createActorSystem(options: SystemOptions): ActorSystem {
+  return new ActorSystem(options);
+}
+
+/**
+ * `running`; `draining`: asks are answered `shutting_down`, tells still arrive, so that actors can finish what they tell
+ * each other; `stopped`: nothing arrives.
+ */
+type State = "running" | "draining" | "stopped";
+
+/** See the head of this file. */
+export class ActorSystem implements CellHost {
+  readonly clock: Clock;
+  readonly turns = new Turns();
+  readonly #placement: Placement;
+  readonly #events: SystemEvents;
+  readonly #kinds = new Map<KindName, KindCells>();
+  readonly #recent = new Map<KindName, RecentNames>();
+  readonly #deadlines: AskDeadlines;
+  #state: State = "running";
+  #cancelSweep: Cancel;
+  /** Called when the last cell has gone. */
+  #onEmpty: (() => void) | null = null;
+
+  constructor({ clock, kinds, placement, events }: SystemOptions) {
+    this.clock = clock;
+    this.#placement = placement;
+    this.#events = events;
+    for (const kind of kinds) {
+      this.#kinds.set(kind.name, new KindCells(kind));
+      this.#recent.set(kind.name, new RecentNames(recentMax));
+    }
+    this.#deadlines = new AskDeadlines(clock.monotonic());
+    this.#cancelSweep = clock.after(sweepMs, () => this.#sweep());
+  }
+
+  /** As `Router.ask`. */
+  ask(kind: KindName, key: string, message: unknown, timeoutMs = askTimeoutMs): Promise<unknown> {
+    if (this.#state !== "running") return Promise.reject(new AppError("shutting_down"));
+    const now = this.clock.monotonic();
+    const ask = new Ask(message, now + Math.min(timeoutMs, askTimeoutMaxMs));
+    this.#deliver(kind, key, ask, now);
+    return ask.promise(this.#deadlines);
+  }
+
+  /** As `Router.tell`. */
+  tell(kind: KindName, key: string, message: unknown): void {
+    if (this.#state === "stopped") return;
+    this.#deliver(kind, key, new Tell(message), this.clock.monotonic());
+  }
+
+  /** As `Router.peek`. */
+  peek(kind: KindName, key: string): PlacedActor | null {
+    return this.#kinds.get(kind)?.get(key)?.actor ?? null;
+  }
+
+  /** As `Router.recentlyActive`. */
+  recentlyActive(kind: KindName, key: string): boolean {
+    return this.#recent.get(kind)?.has(key, this.clock.monotonic()) ?? false;
+  }
+
+  stats(): SystemStats {
+    const kinds: Partial<Record<KindName, KindStats>> = {};
+    for (const [name, cells] of this.#kinds) kinds[name] = cells.stats();
+    return { kinds, asksWaiting: this.#deadlines.waiting };
+  }
+
+  /**
+   * Answers new asks `shutting_down`, then passivates everything, asking those again that are not ready, until nothing is
+   * left or `deadlineMs` has passed. {@link ActorSystem.stop} comes after it. Called once.
+   */
+  async drain(deadlineMs: number): Promise<DrainReport> {
+    if (this.#state === "running") this.#state = "draining";
+    const over = Promise.withResolvers<void>();
+    const cancelDeadline = this.clock.after(deadlineMs, over.resolve);
+    this.#onEmpty = over.resolve;
+    this.#drainRound();
+    await over.promise;
+    this.#onEmpty = null;
+    cancelDeadline();
+    const left = [...this.#kinds.values()].flatMap((cells) => cells.all());
+    return { left: left.length, names: left.slice(0, reportedMax).map((cell) => `${cell.kind.name} ${cell.key}`) };
+  }
+
+  /**
+   * Ends every activation at once, without passivating: what waits is answered `shutting_down`, what was received and not
+   * answered `outcome_unknown`, and so is everything later `shutting_down`. Idempotent.
+   */
+  stop(): void {
+    if (this.#state === "stopped") return;
+    this.#state = "stopped";
+    this.#cancelSweep();
+    const owed = new AppError(
+      "outcome_unknown",
+      "the server is shutting down; repeat with the same client id to learn",
+    );
+    const waiting = new AppError("shutting_down");
+    for (const cells of this.#kinds.values()) for (const cell of cells.all()) cell.stop(owed, waiting);
+    this.#deadlines.failAll(owed);
+  }
+
+  // What cells need.
+
+  epochOf(kind: KindName, key: string): Epoch | null {
+    return this.#state === "stopped" ? null : this.#placement.epochOf(partitionOf(kind, key));
+  }
+
+  failed(cell: ActorCell, phase: Phase, error: unknown): void {
+    this.#events.failed(cell.kind.name, cell.key, phase, error);
+  }
+
+  suspect(cell: ActorCell): void {
+    if (this.#state !== "stopped") this.#placement.suspect(partitionOf(cell.kind.name, cell.key));
+  }
+
+  dropped(cell: ActorCell, reason: DropReason, count: number): void {
+    this.#events.dropped(cell.kind.name, cell.key, reason, count);
+  }
+
+  ended(cell: ActorCell): void {
+    this.#recent.get(cell.kind.name)?.add(cell.key, this.clock.monotonic());
+  }
+
+  vacated(cell: ActorCell): void {
+    this.#kinds.get(cell.kind.name)?.remove(cell);
+    if (this.#onEmpty && this.#isEmpty()) this.#onEmpty();
+  }
+
+  #deliver(kind: KindName, key: string, letter: Letter, now: number): void {
+    const cells = this.#kinds.get(kind);
+    if (!cells) throw new Error(`no such kind of actor: ${kind}`);
+    let cell = cells.get(key);
+    if (cell) {
+      cells.touch(cell, now);
+    } else if (cells.full) {
+      letter.fail(new AppError("overloaded"));
+      this.#events.dropped(kind, key, "tooManyActive", 1);
+      return;
+    } else {
+      cell = new ActorCell(cells.kind, key, this);
+      cells.add(cell, now);
+      cells.evict(now, 2);
+    }
+    cell.deliver(letter);
+  }
+
+  #sweep(): void {
+    const now = this.clock.monotonic();
+    this.#deadlines.sweep(now);
+    for (const recent of this.#recent.values()) recent.sweep(now);
+    for (const cells of this.#kinds.values()) {
+      cells.evict(now, sweepPassivationsMax);
+      cells.passivateIdle(now, sweepPassivationsMax);
+    }
+    this.#cancelSweep = this.clock.after(sweepMs, () => this.#sweep());
+  }
+
+  #drainRound(): void {
+    if (!this.#onEmpty) return;
+    for (const cells of this.#kinds.values()) for (const cell of cells.all()) cell.passivate();
+    if (this.#isEmpty()) this.#onEmpty();
+    else this.clock.after(drainRetryMs, () => this.#drainRound());
+  }
+
+  #isEmpty(): boolean {
+    for (const cells of this.#kinds.values()) if (cells.size > 0) return false;
+    return true;
+  }
+}
