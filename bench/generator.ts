@@ -1,0 +1,29 @@
+// The load generator's process: one plan as its argument, one JSON line per outcome.
+import type { Plan } from "./plan";
+import { runRooms } from "./rooms-load";
+import { runSeed } from "./seed-load";
+import { runPeople, runReads, runSessions } from "./sessions-load";
+
+function report(value: unknown): void {
+  console.log(JSON.stringify(value));
+}
+
+async function run(plan: Plan): Promise<void> {
+  switch (plan.kind) {
+    case "rooms":
+      return runRooms(plan, report);
+    case "sessions":
+      return runSessions(plan, report);
+    case "reads":
+      return runReads(plan, report);
+    case "people":
+      return runPeople(plan, report);
+    case "seed":
+      return runSeed(plan, report);
+  }
+}
+
+if (import.meta.main) {
+  await run(JSON.parse(process.argv[2]!) as Plan);
+  process.exit(0);
+}

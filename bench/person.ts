@@ -1,0 +1,87 @@
+// One connection of the generator that can ask: signs in, sends requests, gets their answers.
+import { encode } from "../src/protocol/codec";
+import { frameTypes, socketPath } from "../src/protocol/frames";
+import type { Results } from "../src/protocol/operations";
+import { readPayload } from "./messages";
+import type { Batch } from "./messages";
+import type { Target } from "./plan";
+import { RawSocket } from "./raw-socket";
+import { signToken } from "./tokens";
+
+/** What a connection hears beside the answers to its requests. */
+export interface Heard {
+  /** As {@link RawSocket} asks it. */
+  skip(bytes: Uint8Array, at: number, length: number): boolean;
+  onBatch(batch: Batch): void;
+  onFault(what: string): void;
+}
+
+/** Hears nothing: for connections that only ask. */
+export const deaf: Heard = {
+  skip: () => false,
+  onBatch: () => undefined,
+  onFault: (what) => console.error(what),
+};
+
+/** An upgraded connection. */
+export class Person {
+  readonly #pending = new Map<number, (frame: readonly unknown[]) => void>();
+  #socket!: RawSocket;
+  #nextId = 1;
+  #leaving = false;
+
+  private constructor() {}
+
+  /** Connects; signs in unless the target is the raw server. */
+  static async connect(target: Target, user: string, heard: Heard = deaf, query = ""): Promise<Person> {
+    const person = new Person();
+    person.#socket = await RawSocket.open(target.port, socketPath + query, {
+      skip: heard.skip.bind(heard),
+      onMessage: (payload) => person.#take(payload, heard),
+      onClose: (code) => {
+        if (!person.#leaving) heard.onFault(`${user}: closed with ${code}`);
+        person.#leaving = true;
+      },
+    });
+    if (!target.raw) await person.ask("hello", [1, signToken(user, target.secret), "bench"]);
+    return person;
+  }
+
+  /** Asks and waits. Rejects with the server's error. */
+  ask<N extends keyof Results>(operation: N, args: readonly unknown[]): Promise<Results[N]> {
+    const id = this.#nextId++;
+    const { promise, resolve, reject } = Promise.withResolvers<Results[N]>();
+    this.#pending.set(id, (frame) => {
+      if (frame[0] === frameTypes.reply) resolve(frame[2] as Results[N]);
+      else reject(new Error(`${operation}: ${JSON.stringify(frame[2])}`));
+    });
+    this.#socket.send(encode([frameTypes.request, id, operation, args]));
+    return promise;
+  }
+
+  /** Sends a request that is encoded already. `onAnswer` is called once with its reply or error frame. */
+  sendEncoded(bytes: (id: number) => Uint8Array, onAnswer: ((frame: readonly unknown[]) => void) | null): void {
+    const id = this.#nextId++;
+    if (onAnswer) this.#pending.set(id, onAnswer);
+    this.#socket.send(bytes(id));
+  }
+
+  leave(): void {
+    this.#leaving = true;
+    this.#socket.close();
+  }
+
+  #take(payload: Uint8Array, heard: Heard): void {
+    const { batch, others } = readPayload(payload);
+    if (batch) heard.onBatch(batch);
+    for (const frame of others) {
+      if (frame[0] === frameTypes.ping) this.#socket.send(encode([frameTypes.pong]));
+      if (frame[0] === frameTypes.push && frame[1] === "goodbye") heard.onFault(`goodbye ${JSON.stringify(frame)}`);
+      if (frame[0] !== frameTypes.reply && frame[0] !== frameTypes.error) continue;
+      const id = frame[1] as number;
+      const answer = this.#pending.get(id);
+      this.#pending.delete(id);
+      answer?.(frame);
+    }
+  }
+}

@@ -1,0 +1,93 @@
+// The benches of connections and reads: memory, sign-ins, pages of a long log, sync of many conversations.
+import { figure } from "./figures";
+import type { Figure } from "./figures";
+import { generate, startParley, startRawServer, temporaryFolder } from "./processes";
+import type { Serving } from "./processes";
+import type { Plan, Seeded } from "./plan";
+import type { Say } from "./rooms-benches";
+import type { SessionsMeasured } from "./sessions-load";
+
+const idleSessions = 10_000;
+const connectSessions = 3_000;
+const connectRounds = 3;
+const groupSize = 100;
+const groupsPerPerson = 20;
+const storedMessages = 1_000_000;
+const manyConversations = 500;
+const reader = "reader";
+
+/** KB of resident memory per idle, signed-in session with 20 conversations; the server is started afresh for it. */
+export async function benchMemory(say: Say): Promise<readonly Figure[]> {
+  using folder = temporaryFolder();
+  await makePeople(folder.path, idleSessions, say);
+  const raw = await sessionsOn(() => startRawServer(), idleSessions, 1, say);
+  const ours = await sessionsOn(() => startParley(folder.path), idleSessions, 1, say);
+  const each = (one: SessionsMeasured): number => (one.afterKb - one.beforeKb) / idleSessions;
+  return [figure("memory", { ours: each(ours), baseline: each(raw), load: `${idleSessions} sessions` })];
+}
+
+/** Sign-in and sync of 20 conversations, sessions per second, against raw upgrades. */
+export async function benchConnect(say: Say): Promise<readonly Figure[]> {
+  using folder = temporaryFolder();
+  await makePeople(folder.path, connectSessions, say);
+  const raw = await sessionsOn(() => startRawServer(), connectSessions, connectRounds, say);
+  const ours = await sessionsOn(() => startParley(folder.path), connectSessions, connectRounds, say);
+  const { perSecond, p99Ms, cpuUsPerOp } = ours;
+  return [figure("connect", { ours: perSecond, baseline: raw.perSecond, p99Ms, cpuUsPerOp, load: "64 at once" })];
+}
+
+/** A page of 50 anywhere in a log, 1 M messages being stored, and a sync of 500 conversations. */
+export async function benchHistory(say: Say): Promise<readonly Figure[]> {
+  using folder = temporaryFolder();
+  say(`storing ${storedMessages} messages in ${manyConversations} conversations`);
+  const seeded = await seed(folder.path);
+  await using serving = await startParley(folder.path);
+  const { target } = serving;
+  const common = { kind: "reads", target, user: reader, ...seeded } as const;
+  const page = await readsOf({ ...common, operation: "history", times: 2000 }, say);
+  const sync = await readsOf({ ...common, operation: "sync", times: 300 }, say);
+  return [
+    figure("history-page", { ours: page.p99Ms, ...page, load: `${storedMessages} messages stored` }),
+    figure("sync-500", { ours: sync.p99Ms, ...sync, load: `${manyConversations} conversations` }),
+  ];
+}
+
+/** Through the protocol, as people would; then the server is stopped, so that the reads begin with nothing in memory. */
+async function seed(dataDir: string): Promise<Seeded> {
+  await using serving = await startParley(dataDir);
+  let seeded: unknown = null;
+  const plan = { kind: "seed", reader, conversations: manyConversations, messages: storedMessages } as const;
+  await generate({ ...plan, target: serving.target }, (value) => (seeded = value));
+  return seeded as Seeded;
+}
+
+async function makePeople(dataDir: string, people: number, say: Say): Promise<void> {
+  await using serving = await startParley(dataDir);
+  say(`making ${people} people with ${groupsPerPerson} conversations each`);
+  const plan: Plan = { kind: "people", target: serving.target, people, groupsPerPerson, groupSize, prefix: "p" };
+  await generate(plan, () => undefined);
+}
+
+/** The best of some rounds by rate. */
+async function sessionsOn(
+  start: () => Promise<Serving>,
+  sessions: number,
+  rounds: number,
+  say: Say,
+): Promise<SessionsMeasured> {
+  await using serving = await start();
+  const { target } = serving;
+  const outcomes: SessionsMeasured[] = [];
+  await generate({ kind: "sessions", target, sessions, inFlight: 64, rounds, prefix: "p" }, (value) => {
+    outcomes.push(value as SessionsMeasured);
+    say(`${target.raw ? "raw   " : "parley"} ${JSON.stringify(value)}`);
+  });
+  return outcomes.reduce((best, one) => (one.perSecond > best.perSecond ? one : best));
+}
+
+async function readsOf(plan: Plan, say: Say): Promise<{ p99Ms: number; cpuUsPerOp: number }> {
+  let outcome: unknown = null;
+  await generate(plan, (value) => (outcome = value));
+  say(`${plan.kind}: ${JSON.stringify(outcome)}`);
+  return outcome as { p99Ms: number; cpuUsPerOp: number };
+}
