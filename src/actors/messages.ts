@@ -6,12 +6,26 @@ import type { Mark } from "../protocol/unread";
 
 /** Operations that the conversation actor answers with exactly `Results[op]`; the session passes checked arguments through. */
 export type ConversationOperation =
-  | "create" | "members" | "join" | "leave" | "add" | "remove" | "role" | "update"
-  | "send" | "history" | "entries" | "read" | "readers" | "signal";
+  | "create"
+  | "members"
+  | "join"
+  | "leave"
+  | "add"
+  | "remove"
+  | "role"
+  | "update"
+  | "send"
+  | "history"
+  | "entries"
+  | "read"
+  | "readers"
+  | "signal";
 
 /** A request of a person, keyed by the conversation's id. `create` is keyed by the id it is about to have. */
 export type ConversationAsk =
-  | { readonly [N in ConversationOperation]: { readonly op: N; readonly user: UserId; readonly args: Args<N> } }[ConversationOperation]
+  | {
+      readonly [N in ConversationOperation]: { readonly op: N; readonly user: UserId; readonly args: Args<N> };
+    }[ConversationOperation]
   /** Answers {@link RowPart}; `no_access` for who is not a member. */
   | { readonly op: "row"; readonly user: UserId };
 

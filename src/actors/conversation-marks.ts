@@ -1,0 +1,181 @@
+// Read marks and totals of one conversation: what unread is computed from (G5). Owned by the conversation actor.
+// A mark moves only forward, never past the committed head, and is answered from the row that the store holds after the write.
+import { AppError, toAppError } from "../lib/errors";
+import type { Seq, UserId } from "../protocol/ids";
+import type { MarkTuple, Results } from "../protocol/operations";
+import { unreadOf } from "../protocol/unread";
+import type { Mark } from "../protocol/unread";
+import type { CursorRow } from "../storage/store";
+import type { Reply } from "./actor";
+import type { CommitHost, CommitPipeline, Totals } from "./conversation-commits";
+import type { ConversationState } from "./conversation-state";
+
+/** Where a mark goes once it is stored. */
+export interface MarkListener {
+  moved(user: UserId, cursor: CursorRow, unread: number): void;
+}
+
+/** Totals are written at least this often, so that reopening counts little. */
+const totalsEveryEntries = 1000;
+/** Cursor rows kept in memory; above it the cache starts anew. */
+const cachedMax = 20_000;
+/** Reads of the log run in steps of this many entries. */
+const countStep = 50_000;
+
+const nowhere: Mark = { seq: 0, ordinal: 0, own: 0 };
+
+export function toMarkTuple({ seq, ordinal, own }: Mark): MarkTuple {
+  return [seq, ordinal, own];
+}
+
+export class ConversationMarks {
+  readonly #state: ConversationState;
+  readonly #host: Pick<CommitHost, "store" | "conversation">;
+  readonly #pipeline: CommitPipeline;
+  readonly #listener: MarkListener;
+  /** As stored, `total` exact through `state.totalsThrough`. */
+  readonly #cursors = new Map<UserId, CursorRow>();
+  /** Rises when totals are stored: a row read across it is read again. */
+  #totalsVersion = 0;
+  #busy = 0;
+
+  constructor(
+    state: ConversationState,
+    host: Pick<CommitHost, "store" | "conversation">,
+    pipeline: CommitPipeline,
+    listener: MarkListener,
+  ) {
+    this.#state = state;
+    this.#host = host;
+    this.#pipeline = pipeline;
+    this.#listener = listener;
+  }
+
+  /** Whether nothing is being read or moved. */
+  get isIdle(): boolean {
+    return this.#busy === 0;
+  }
+
+  /** My counted entries in the whole committed log. `load` must have brought the person's row. */
+  totalOf(user: UserId): number {
+    return (this.#cursors.get(user)?.total ?? 0) + (this.#state.sent.get(user) ?? 0);
+  }
+
+  cursorOf(user: UserId): CursorRow {
+    return this.#cursors.get(user) ?? { user, ...nowhere, total: 0 };
+  }
+
+  /** Brings these people's rows into memory, where they stay until the activation is idle. */
+  async load(users: readonly UserId[]): Promise<void> {
+    let missing = users.filter((user) => !this.#cursors.has(user));
+    if (missing.length === 0) return;
+    this.#busy++;
+    try {
+      while (missing.length > 0) {
+        const version = this.#totalsVersion;
+        const rows = await this.#host.store.readCursors(this.#host.conversation, missing);
+        if (version !== this.#totalsVersion) continue;
+        const found = new Map(rows.map((row) => [row.user, row]));
+        for (const user of missing)
+          if (!this.#cursors.has(user)) this.#cursors.set(user, found.get(user) ?? { user, ...nowhere, total: 0 });
+        missing = [];
+      }
+    } finally {
+      this.#busy--;
+    }
+  }
+
+  /** Drops the cache when it is large. Called when nothing is under way. */
+  trim(): void {
+    if (this.#busy === 0 && this.#cursors.size > cachedMax) this.#cursors.clear();
+  }
+
+  /** Stores a read mark at `seq` and answers the cursor as stored. Runs beside the mailbox; never rejects. */
+  async read(user: UserId, seq: Seq, reply: Reply): Promise<void> {
+    if (seq > this.#state.committed.seq)
+      return reply.fail(new AppError("past_head", undefined, { details: { head: this.#state.committed.seq } }));
+    this.#busy++;
+    try {
+      await this.load([user]);
+      const before = this.cursorOf(user);
+      if (seq <= before.seq) return reply.ok(this.#answer(user, before));
+      const mark = await this.#markAt(user, seq, before);
+      const row = await this.#store(user, mark);
+      const stored: CursorRow = { ...row, total: this.#cursors.get(user)?.total ?? 0 };
+      const current = this.#cursors.get(user);
+      if (!current || stored.seq >= current.seq) this.#cursors.set(user, stored);
+      const answer = this.#answer(user, stored);
+      reply.ok(answer);
+      if (stored.seq > before.seq) this.#listener.moved(user, stored, answer[1]);
+    } catch (thrown) {
+      reply.fail(toAppError(thrown));
+    } finally {
+      this.#busy--;
+    }
+  }
+
+  /** Totals to write with the next batch: when enough was appended and every sender's row is in memory. */
+  due(): Totals | null {
+    if (this.#state.committed.seq - this.#state.totalsThrough < totalsEveryEntries) return null;
+    const senders = [...this.#state.sent.keys()];
+    if (senders.every((user) => this.#cursors.has(user))) return this.totals();
+    this.load(senders).catch(() => undefined);
+    return null;
+  }
+
+  /** Totals of all who sent since they were last stored. Their rows must be in memory. */
+  totals(): Totals {
+    const rows = [...this.#state.sent.keys()].map((user) => ({ user, total: this.totalOf(user) }));
+    return { through: this.#state.committed.seq, rows };
+  }
+
+  totalsStored({ through, rows }: Totals): void {
+    this.#totalsVersion++;
+    for (const { user, total } of rows) this.#cursors.set(user, { ...this.cursorOf(user), total });
+    this.#state.sent.clear();
+    this.#state.totalsThrough = through;
+  }
+
+  unreadOf(user: UserId, cursor: Mark): number {
+    const join = this.#state.members.get(user)?.join ?? nowhere;
+    return unreadOf({ headOrdinal: this.#state.committed.ordinal, myTotal: this.totalOf(user), cursor, join });
+  }
+
+  #answer(user: UserId, cursor: CursorRow): Results["read"] {
+    return [toMarkTuple(cursor), this.unreadOf(user, cursor)];
+  }
+
+  #store(user: UserId, mark: Mark): Promise<CursorRow> {
+    return new Promise((stored, failed) => {
+      this.#pipeline.move({ move: { user, ...mark }, stored, failed });
+    });
+  }
+
+  /** The mark at a committed `seq`: from memory near the head, else counted from the cursor onward. */
+  async #markAt(user: UserId, seq: Seq, before: CursorRow): Promise<Mark> {
+    const ordinal = this.#state.ordinalAt(seq) ?? (await this.#storedOrdinal(seq));
+    const after = this.#state.ownAfter(user, seq);
+    if (after !== null) return { seq, ordinal, own: this.totalOf(user) - after };
+    let own = before.own;
+    for (let from = before.seq; from < seq; from += countStep) {
+      const through = Math.min(seq, from + countStep);
+      own += await this.#host.store.countOwn(this.#host.conversation, user, from, through);
+    }
+    return { seq, ordinal, own };
+  }
+
+  async #storedOrdinal(seq: Seq): Promise<number> {
+    const { store, conversation } = this.#host;
+    const range = await store.readRange({
+      conversation,
+      from: seq,
+      direction: "up",
+      limit: 1,
+      bytesMax: 1,
+      scanMax: 1,
+    });
+    const entry = range.entries[0];
+    if (entry?.seq !== seq) throw new AppError("internal", undefined, { cause: `no entry at ${seq}` });
+    return entry.ordinal;
+  }
+}

@@ -1,0 +1,57 @@
+// Sending: each item of a batch is appended in order or answered alone (G2, G4).
+// A final refusal skips its item; what is retryable is decided for the batch as a whole, before anything is appended.
+import { AppError } from "../lib/errors";
+import { entryKinds, messageFlags } from "../protocol/entry";
+import type { MessageBody } from "../protocol/entry";
+import type { ClientId, Seq, UserId } from "../protocol/ids";
+import type { ErrorTuple } from "../protocol/operations";
+import { digestOf } from "./conversation-commits";
+import type { Draft } from "./conversation-commits";
+import type { Member } from "./conversation-state";
+import type { ConversationType } from "./conversation-types";
+
+export type SendItem = readonly [ClientId, MessageBody];
+
+/** Stages what can be staged; one outcome an item, in order. */
+export function send(
+  draft: Draft,
+  type: ConversationType,
+  user: UserId,
+  items: readonly SendItem[],
+): readonly (Seq | ErrorTuple)[] {
+  const member = draft.state.member(user);
+  return items.map((item) => {
+    try {
+      return sendOne(draft, type, user, member, item);
+    } catch (thrown) {
+      if (thrown instanceof AppError) return thrown.toTuple();
+      throw thrown;
+    }
+  });
+}
+
+function sendOne(draft: Draft, type: ConversationType, user: UserId, member: Member | null, item: SendItem): Seq {
+  const [clientId, body] = item;
+  const digest = digestOf(body);
+  const used = draft.state.used(user, clientId);
+  if (used) {
+    if (used.kind === entryKinds.message && used.digest === digest) return used.seq;
+    throw new AppError("id_reused");
+  }
+  if (!member) throw new AppError("no_access");
+  if (type.senders === "admins" && member.role === "member") throw new AppError("forbidden");
+  checkBody(draft, member, body);
+  const flags = body[6] ?? 0;
+  const counts = (flags & messageFlags.uncounted) === 0;
+  const seq = draft.append(entryKinds.message, counts, user, clientId, body);
+  draft.state.stageId(user, clientId, { seq, kind: entryKinds.message, digest });
+  return seq;
+}
+
+function checkBody(draft: Draft, member: Member, body: MessageBody): void {
+  const [text, data, attachments, replyTo] = body;
+  if (!text && !data && !attachments?.length)
+    throw new AppError("bad_request", "a message has text, data or attachments");
+  if (replyTo != null && (replyTo < member.floor || replyTo < 1 || replyTo > draft.state.staged.seq))
+    throw new AppError("bad_request", "the message replied to is not in this conversation, or not yours to read");
+}

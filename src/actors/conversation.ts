@@ -1,0 +1,377 @@
+// The conversation actor: log head, members, cursors, client ids, group commit (G1–G5, G12). One activation owns it at a time.
+// Requests come from sessions through the router; what leaves goes through the gateway, after the commit.
+import { AppError, toAppError } from "../lib/errors";
+import { failpoint } from "../lib/failpoints";
+import { decode, encodeEntriesPush, encodePush } from "../protocol/codec";
+import { entryKinds, memberChanges } from "../protocol/entry";
+import type { MembersBody } from "../protocol/entry";
+import type { ClientId, ConversationId, Seq, UserId } from "../protocol/ids";
+import type { InfoTuple, MembershipTuple } from "../protocol/operations";
+import type { CursorRow, OpenedConversation, Store } from "../storage/store";
+import type { ActorKind, PlacedActor, PlacedContext, Reply } from "./actor";
+import { CommitPipeline, digestOfEntry } from "./conversation-commits";
+import type { Batch, CommitHost, Draft, Totals } from "./conversation-commits";
+import { ConversationFeeds } from "./conversation-feeds";
+import { ConversationMarks, toMarkTuple } from "./conversation-marks";
+import * as membership from "./conversation-membership";
+import { ConversationReads, entryOf, peerOf, readableLast } from "./conversation-reads";
+import { ConversationReceipts } from "./conversation-receipts";
+import { send } from "./conversation-send";
+import { ConversationState } from "./conversation-state";
+import type { Member } from "./conversation-state";
+import { builtInTypes } from "./conversation-types";
+import type { ConversationType, ConversationTypes } from "./conversation-types";
+import type { Gateway } from "./gateway";
+import type { ConversationAsk, ConversationPeek, ConversationTell, RowPart } from "./messages";
+
+/** What every conversation shares. */
+export interface ConversationDeps {
+  readonly store: Store;
+  readonly gateway: Gateway;
+  readonly types: ConversationTypes;
+}
+
+/** How many activations there may be, and how long they stay. */
+export interface KindLimits {
+  readonly mailboxMax: number;
+  readonly idleMs: number;
+  readonly activeMax: number;
+}
+
+type Message = ConversationAsk | ConversationTell | { readonly op: "repeatTells" | "flushReceipts" | "countReaders" };
+
+/** Entries brought in at activation: retries and read marks near the head need no look-up. */
+const tailEntries = 256;
+/** Bytes of one pushed frame; one entry goes out whatever its size. */
+const pushBytesMax = 128 * 1024;
+const pushEntriesMax = 1024;
+
+/** The kind to hand to the actor system. */
+export function conversationKind(deps: ConversationDeps, limits: KindLimits): ActorKind {
+  return {
+    name: "conversation",
+    ...limits,
+    async activate(ctx) {
+      const opened = await deps.store.openConversation(ctx.key as ConversationId, ctx.epoch, tailEntries);
+      const conversation = new Conversation(deps, ctx);
+      if (opened) await conversation.load(opened);
+      return conversation;
+    },
+  };
+}
+
+class Conversation implements PlacedActor, ConversationPeek {
+  readonly #deps: ConversationDeps;
+  readonly #ctx: PlacedContext;
+  readonly #id: ConversationId;
+  readonly #state = new ConversationState();
+  readonly #pipeline: CommitPipeline;
+  readonly #marks: ConversationMarks;
+  readonly #feeds: ConversationFeeds;
+  readonly #reads: ConversationReads;
+  readonly #receipts: ConversationReceipts;
+
+  constructor(deps: ConversationDeps, ctx: PlacedContext) {
+    this.#deps = deps;
+    this.#ctx = ctx;
+    this.#id = ctx.key as ConversationId;
+    const host = this.#host();
+    this.#pipeline = new CommitPipeline(this.#state, host);
+    this.#marks = new ConversationMarks(this.#state, host, this.#pipeline, {
+      moved: (user, cursor, unread) => this.#moved(user, cursor, unread),
+    });
+    this.#feeds = new ConversationFeeds(this.#state, ctx, this.#id);
+    this.#reads = new ConversationReads(deps.store, this.#id, this.#state, () => this.#type());
+    this.#receipts = new ConversationReceipts(deps, ctx, this.#id, this.#state);
+  }
+
+  /** Takes over what the store has; what a predecessor left open is counted and told again. */
+  async load({ head, members, tail }: OpenedConversation): Promise<void> {
+    this.#state.load({ ...head }, members, tail, digestOfEntry);
+    this.#state.totalsThrough = head.totalsThrough;
+    this.#pipeline.wasOpen(head.openEpoch);
+    if (head.totalsThrough < head.seq)
+      for (const { user, count } of await this.#deps.store.countBySender(this.#id, head.totalsThrough))
+        this.#state.sent.set(user, count);
+    if (head.fedThrough < head.seq) await this.#tellAgain(head.fedThrough);
+  }
+
+  receive(message: unknown, reply: Reply): void | Promise<void> {
+    const ask = message as Message;
+    switch (ask.op) {
+      case "send":
+        return this.#send(ask, reply);
+      case "fed":
+        return this.#feeds.confirmed(ask.user, ask.seq);
+      case "reopen":
+        return;
+      case "repeatTells":
+        return this.#feeds.repeat();
+      case "flushReceipts":
+        return this.#receipts.flush();
+      case "countReaders":
+        return void this.#receipts.count();
+      case "create":
+      case "join":
+      case "leave":
+      case "add":
+      case "remove":
+      case "role":
+      case "update":
+        return this.#change(ask, reply);
+      default:
+        return this.#ofMember(ask, reply);
+    }
+  }
+
+  async passivate(): Promise<boolean> {
+    const parts = [this.#pipeline, this.#marks, this.#feeds, this.#reads, this.#receipts];
+    if (!parts.every((part) => part.isIdle)) return false;
+    this.#marks.trim();
+    try {
+      await this.#marks.load([...this.#state.sent.keys()]);
+    } catch {
+      return false; // the store cannot answer now; the totals would be lost until the next opening counts them
+    }
+    const outcome = await this.#pipeline.close(this.#state.sent.size > 0 ? this.#marks.totals() : null);
+    if (outcome === "refused") return false;
+    this.#end();
+    return true;
+  }
+
+  abort(error: AppError): void {
+    this.#pipeline.end(error);
+    this.#end();
+  }
+
+  peek(user: UserId) {
+    const member = this.#state.members.get(user);
+    if (!member) return null;
+    return {
+      ...this.#seenBy(user, member),
+      totalsThrough: this.#state.totalsThrough,
+      sentSince: this.#state.sent.get(user) ?? 0,
+    };
+  }
+
+  #host(): CommitHost {
+    return {
+      store: this.#deps.store,
+      conversation: this.#id,
+      epoch: this.#ctx.epoch,
+      clock: this.#ctx.clock,
+      fedThrough: () => this.#feeds.fedThrough(),
+      totalsDue: () => this.#marks.due(),
+      totalsStored: (totals: Totals) => this.#marks.totalsStored(totals),
+      stored: (batch) => this.#stored(batch),
+      lost: () => this.#ctx.stop(),
+    };
+  }
+
+  #type(): ConversationType {
+    return this.#typeNamed(this.#state.staged.type) ?? (builtInTypes.group as ConversationType);
+  }
+
+  #typeNamed(name: string): ConversationType | null {
+    return this.#deps.types.get(name) ?? null;
+  }
+
+  #send(ask: Extract<ConversationAsk, { op: "send" }>, reply: Reply): void | Promise<void> {
+    const { user, args } = ask;
+    const items = args[1];
+    const run = (draft: Draft) => {
+      const results = send(draft, this.#type(), user, items);
+      return () => results;
+    };
+    if (this.#state.member(user)) return this.#pipeline.submit({ run, reply });
+    const ids = items.map(([clientId]) => clientId);
+    return this.#learn(user, ids, reply, () => this.#pipeline.submit({ run, reply }));
+  }
+
+  /** Whoever is no member may still repeat what they did as one: their ids are looked up first. */
+  async #learn(user: UserId, ids: readonly ClientId[], reply: Reply, then: () => void | Promise<void>): Promise<void> {
+    try {
+      const unseen = ids.filter((id) => !this.#state.used(user, id)).map((id) => [user, id] as const);
+      if (this.#state.exists && unseen.length > 0)
+        this.#state.learnIds(await this.#deps.store.findClientIds(this.#id, unseen), digestOfEntry);
+      await then();
+    } catch (thrown) {
+      reply.fail(toAppError(thrown));
+    }
+  }
+
+  #change(ask: Change, reply: Reply): Promise<void> {
+    const { user } = ask;
+    return this.#learn(user, this.#state.member(user) ? [] : [ask.args[1]], reply, async () => {
+      try {
+        await this.#prepare(ask);
+        this.#pipeline.submit({ run: (draft) => this.#runChange(draft, ask), reply });
+      } catch (thrown) {
+        reply.fail(toAppError(thrown));
+      }
+    });
+  }
+
+  /** What a change needs from the store before it is staged: that the named exist, and what those who come had sent before. */
+  async #prepare(ask: Change): Promise<void> {
+    if (ask.op === "create") {
+      if (!this.#typeNamed(ask.args[0])) throw new AppError("bad_request", `there is no type ${ask.args[0]}`);
+      return this.#existing(ask.args[3] ?? []);
+    }
+    if (ask.op === "join") return this.#marks.load([ask.user]);
+    if (ask.op !== "add" || this.#state.member(ask.user)?.role === "member") return;
+    await this.#existing(ask.args[2]);
+    await this.#marks.load(ask.args[2]);
+  }
+
+  async #existing(users: readonly UserId[]): Promise<void> {
+    const unknown = users.length > 0 ? await this.#deps.store.unknownUsers(users) : [];
+    if (unknown.length > 0) throw new AppError("unknown_user", undefined, { details: unknown });
+  }
+
+  #runChange(draft: Draft, ask: Change): () => unknown {
+    const ownTotal = (user: UserId): number => this.#marks.totalOf(user) + this.#pipeline.stagedBy(user);
+    const name = ask.op === "create" ? ask.args[0] : this.#state.staged.type;
+    const rules = { type: this.#typeNamed(name) ?? this.#type(), ownTotal };
+    if (ask.op !== "create" && !this.#state.exists) throw new AppError("no_access");
+    const seq = runMembership(draft, rules, ask);
+    return () => (ask.op === "create" ? [this.#id, seq] : [seq]);
+  }
+
+  #ofMember(ask: OfMember, reply: Reply): void {
+    const member = this.#state.members.get(ask.user);
+    if (!member) return reply.fail(new AppError("no_access"));
+    switch (ask.op) {
+      case "history":
+        return this.#reads.history(member, ask.args, reply);
+      case "entries":
+        return this.#reads.entries(member, ask.args, reply);
+      case "members":
+        return this.#reads.members(ask.args, reply);
+      case "readers":
+        return this.#reads.readers(ask.args, reply);
+      case "read":
+        if (ask.args[1] !== "read") return reply.fail(new AppError("reserved"));
+        return void this.#marks.read(ask.user, ask.args[2], reply);
+      case "signal":
+        return this.#signal(ask, reply);
+      case "row":
+        return void this.#row(ask.user, reply);
+    }
+  }
+
+  #signal({ user, args: [, kind, data] }: Extract<ConversationAsk, { op: "signal" }>, reply: Reply): void {
+    if (!this.#type().signals || !this.#receipts.isSmall) return reply.fail(new AppError("not_supported"));
+    this.#deps.gateway.publish(this.#id, encodePush("signal", this.#id, user, kind, data));
+    reply.ok([]);
+  }
+
+  async #row(user: UserId, reply: Reply): Promise<void> {
+    try {
+      await this.#marks.load([user]);
+      const member = this.#state.members.get(user);
+      if (!member) return reply.fail(new AppError("no_access"));
+      const cursor = toMarkTuple(this.#marks.cursorOf(user));
+      reply.ok({ ...this.#seenBy(user, member), cursor, myTotal: this.#marks.totalOf(user) } satisfies RowPart);
+    } catch (thrown) {
+      reply.fail(toAppError(thrown));
+    }
+  }
+
+  #seenBy(user: UserId, member: Member): Pick<RowPart, "info" | "membership" | "head"> {
+    const { type, seq, ordinal, time, name, picture, fields, memberCount } = this.#state.committed;
+    const custom = fields ? (decode(fields) as InfoTuple[3]) : null;
+    const info: InfoTuple = [type, name, picture, custom, memberCount, peerOf(this.#state, this.#type().direct, user)];
+    const own: MembershipTuple = [member.role, toMarkTuple(member.join), member.floor];
+    return { info, membership: own, head: [seq, ordinal, time, readableLast(this.#state.committed, member.floor)] };
+  }
+
+  #moved(user: UserId, cursor: CursorRow, unread: number): void {
+    this.#deps.gateway.toUser(user, encodePush("cursor", this.#id, toMarkTuple(cursor), unread));
+    if (this.#type().receipts) this.#receipts.moved(user, cursor.seq);
+  }
+
+  /** Fan-out, in the order of the log; whoever leaves receives the entry that says so, and nothing behind it. */
+  #stored({ entries }: Batch): void {
+    failpoint("ack.before-fanout");
+    let frame: Uint8Array[] = [];
+    let bytes = 0;
+    const flush = (): void => {
+      if (frame.length > 0) this.#deps.gateway.publish(this.#id, encodeEntriesPush(this.#id, frame));
+      frame = [];
+      bytes = 0;
+    };
+    for (const { row, members } of entries) {
+      if (bytes + row.bytes.length > pushBytesMax || frame.length >= pushEntriesMax) flush();
+      frame.push(row.bytes);
+      bytes += row.bytes.length;
+      if (!members) continue;
+      const gone = goneBy(members);
+      if (gone.length > 0) {
+        flush();
+        this.#deps.gateway.dropInterest(this.#id, gone);
+      }
+      this.#feeds.note(row.seq, row.sender, members, (user) => this.#state.members.get(user) ?? null);
+    }
+    flush();
+    this.#feeds.pump();
+  }
+
+  /** Repeats the tells that a predecessor may not have finished. */
+  async #tellAgain(after: Seq): Promise<void> {
+    const { store } = this.#deps;
+    const head = this.#state.committed.seq;
+    for (let from = after + 1; from <= head; ) {
+      const range = await store.readRange({
+        conversation: this.#id,
+        from,
+        direction: "up",
+        limit: 100,
+        bytesMax: pushBytesMax,
+        scanMax: 10_000,
+        kind: entryKinds.members,
+      });
+      for (const row of range.entries) {
+        const entry = entryOf(row);
+        const body = entry[9] as MembersBody;
+        this.#feeds.note(row.seq, entry[5], body, (user) => this.#state.members.get(user) ?? null);
+      }
+      from = Math.max(from, range.scannedTo) + 1;
+    }
+    this.#feeds.pump();
+  }
+
+  #end(): void {
+    this.#feeds.end();
+    this.#receipts.end();
+  }
+}
+
+type Change = Extract<ConversationAsk, { op: "create" | "join" | "leave" | "add" | "remove" | "role" | "update" }>;
+type OfMember = Exclude<ConversationAsk, Change | { op: "send" }>;
+
+function runMembership(draft: Draft, rules: membership.MembershipRules, ask: Change): Seq {
+  switch (ask.op) {
+    case "create":
+      membership.create(draft, rules, ask.user, ask.args);
+      return 1;
+    case "join":
+      return membership.join(draft, rules, ask.user, ask.args[1]);
+    case "leave":
+      return membership.leave(draft, rules, ask.user, ask.args[1]);
+    case "add":
+      return membership.add(draft, rules, ask.user, ask.args);
+    case "remove":
+      return membership.remove(draft, rules, ask.user, ask.args);
+    case "role":
+      return membership.changeRole(draft, rules, ask.user, ask.args);
+    case "update":
+      return membership.update(draft, rules, ask.user, ask.args);
+  }
+}
+
+function goneBy(members: MembersBody): readonly UserId[] {
+  return members
+    .filter(([change]) => change === memberChanges.left || change === memberChanges.removed)
+    .map(([, user]) => user);
+}
