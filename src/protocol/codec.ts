@@ -7,9 +7,9 @@ import type { ConversationId } from "./ids";
 import { limits } from "./limits";
 import type { ErrorTuple } from "./operations";
 import { MalformedFrame, Reader } from "./reader";
-import { Writer } from "./writer";
+import { Encoded, Writer } from "./writer";
 
-export { MalformedFrame };
+export { Encoded, MalformedFrame };
 
 // Its buffer is scratch memory between calls that never overlap; what leaves is copied.
 const writer = new Writer();
@@ -52,13 +52,16 @@ export function encodeEntry(entry: EntryTuple): Uint8Array {
  */
 export function encodeEntriesPush(conversation: ConversationId, entries: readonly Uint8Array[]): Uint8Array {
   const start = writer.encode([frameTypes.push, "entries", conversation, null]);
-  const head = start.length - 1;
-  const bytes = new Uint8Array(head + 3 + sizeOf(entries));
+  const head = start.length - 1; // where the nil stands that gives way to the entries
+  const wide = entries.length > 15;
+  const bytes = new Uint8Array(head + (wide ? 3 : 1) + sizeOf(entries));
   bytes.set(start);
-  bytes[head] = 0xdc;
-  bytes[head + 1] = entries.length >> 8;
-  bytes[head + 2] = entries.length & 0xff;
-  copyInto(bytes, head + 3, entries);
+  bytes[head] = wide ? 0xdc : 0x90 | entries.length;
+  if (wide) {
+    bytes[head + 1] = entries.length >> 8;
+    bytes[head + 2] = entries.length & 0xff;
+  }
+  copyInto(bytes, head + (wide ? 3 : 1), entries);
   return bytes;
 }
 

@@ -8,6 +8,14 @@ const startBytes = 16 * 1024;
 const keptBytesMax = 1024 * 1024;
 const high32 = 0x1_0000_0000;
 
+/** A value that is encoded already: its bytes stand in what is written, unchanged. They must be exactly one value. */
+export class Encoded {
+  readonly bytes: Uint8Array;
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+  }
+}
+
 /**
  * Encodes one value at a time into a buffer of its own and answers copies.
  *
@@ -45,6 +53,7 @@ export class Writer {
       this.#head(value.length, 0x90, 16, 0xdc);
       for (let i = 0; i < value.length; i++) this.#value(value[i], depth);
     } else if (value instanceof Uint8Array) this.#binary(value);
+    else if (value instanceof Encoded) this.#splice(value.bytes);
     else this.#map(value as Readonly<Record<string, unknown>>, depth);
   }
 
@@ -80,6 +89,12 @@ export class Writer {
     else this.#four(0xc6, size);
     this.#bytes.set(value, this.#at);
     this.#at += size;
+  }
+
+  #splice(bytes: Uint8Array): void {
+    this.#reserve(bytes.length);
+    this.#bytes.set(bytes, this.#at);
+    this.#at += bytes.length;
   }
 
   #number(value: number): void {
