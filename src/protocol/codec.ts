@@ -30,18 +30,22 @@ export function decode(bytes: Uint8Array): unknown {
   return value;
 }
 
+/** The answer to request `id`. */
 export function encodeReply(id: number, result: unknown): Uint8Array {
   return writer.encode([frameTypes.reply, id, result]);
 }
 
+/** The refusal of request `id`. */
 export function encodeError(id: number, error: ErrorTuple): Uint8Array {
   return writer.encode([frameTypes.error, id, error]);
 }
 
+/** What the server says unasked; the arguments are those of {@link Pushes}. */
 export function encodePush<N extends PushName>(name: N, ...args: Pushes[N]): Uint8Array {
   return writer.encode([frameTypes.push, name, ...args]);
 }
 
+/** One entry, to be stored and sent on in these bytes. */
 export function encodeEntry(entry: EntryTuple): Uint8Array {
   return writer.encode(entry);
 }

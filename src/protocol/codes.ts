@@ -7,6 +7,7 @@
  */
 export type Outcome = "final" | "retry" | "unknown";
 
+/** Every error a request may be answered with, its outcome, and what it means to a developer. */
 export const errorCodes = {
   bad_request: { outcome: "final", says: "an argument is missing, of the wrong type or outside its limits" },
   unknown_operation: { outcome: "final", says: "the server does not know this operation" },
@@ -40,6 +41,7 @@ export const errorCodes = {
   internal: { outcome: "unknown", says: "a fault of the server; repeat with the same client id" },
 } as const satisfies Record<string, { outcome: Outcome; says: string }>;
 
+/** A code of {@link errorCodes}. A server may send newer ones: go by the outcome. */
 export type ErrorCode = keyof typeof errorCodes;
 
 /**
@@ -65,4 +67,5 @@ export const closeCodes = {
   unsupportedVersion: { code: 4505, says: "the server does not speak this protocol version; update the client" },
 } as const satisfies Record<string, { code: number; says: string }>;
 
+/** The name of a close code within this program; on the wire there is the number. */
 export type CloseReason = keyof typeof closeCodes;

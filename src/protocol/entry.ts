@@ -47,8 +47,10 @@ export type MessageBody = readonly [
 
 /** What happened to a member. */
 export const memberChanges = { added: 0, left: 1, removed: 2, role: 3 } as const;
+/** A code of {@link memberChanges}. */
 export type MemberChangeCode = (typeof memberChanges)[keyof typeof memberChanges];
 
+/** What a member may do; owners may everything that admins may, and so on down. */
 export type Role = "owner" | "admin" | "member";
 
 /** `[change, user, role, floor]`; role for `added` and `role`, floor (first readable seq) for `added`. */
@@ -63,6 +65,7 @@ export type MembersBody = readonly MemberChange[];
  */
 export type ConversationBody = readonly [type: string | null, set: ConversationSet];
 
+/** What a conversation is called and shows; an absent key is left as it is, nil clears it. */
 export interface ConversationSet {
   readonly name?: string | null;
   readonly picture?: string | null;

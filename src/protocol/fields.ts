@@ -90,10 +90,12 @@ export function integer(min: number, max: number): Field<number> {
   );
 }
 
+/** A boolean. */
 export const flag: Field<boolean> = field("true or false", (value) =>
   typeof value === "boolean" ? value : fail("true or false"),
 );
 
+/** One of these names, exactly. */
 export function oneOf<const T extends string>(...names: readonly T[]): Field<T> {
   const expects = `one of ${names.join(", ")}`;
   return field(expects, (value) => (names.includes(value as T) ? (value as T) : fail(expects)));
@@ -167,6 +169,7 @@ export const reserved: Field<undefined> = field("nothing: it is reserved", (valu
   return undefined;
 });
 
+/** Whether a decoded value is a map, and neither nil, array nor binary. */
 export function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
 }
@@ -208,12 +211,17 @@ export function weigh(value: unknown, depth = 0): number {
   return bytes;
 }
 
+/** A user id, as `ids.ts` has it. */
 export const userId: Field<UserId> = field("a user id", (value) => (isUserId(value) ? value : fail("a user id")));
+/** A device id, as `ids.ts` has it. */
 export const deviceId: Field<DeviceId> = field("a device id", (value) =>
   isDeviceId(value) ? value : fail("a device id"),
 );
+/** A conversation id, as `ids.ts` has it. */
 export const conversationId: Field<ConversationId> = field("a conversation id", (value) =>
   isConversationId(value) ? value : fail("a conversation id"),
 );
+/** A client id: any well-formed text of 1–64 bytes. */
 export const clientId = text(limits.clientIdBytesMax, 1) as Field<ClientId>;
+/** A position in a log, or 0 for before the first. */
 export const seq: Field<Seq> = integer(0, Number.MAX_SAFE_INTEGER);

@@ -4,8 +4,11 @@ import type { EntryTuple } from "./entry";
 import type { ConversationId, Seq, UserId } from "./ids";
 import type { ErrorTuple, FeedTuple, RowTuple, TotalsTuple, MarkTuple } from "./operations";
 
+/** The version that hello names; it rises only with a change that old readers cannot survive. */
 export const protocolVersion = 1;
+/** The WebSocket subprotocol that a client must ask for. */
 export const subprotocol = "parley.v1";
+/** Where the WebSocket is, below the server's address. */
 export const socketPath = "/v1/ws";
 
 /** First item of a frame. Numbers are never reused. */
@@ -19,9 +22,13 @@ export type RequestFrame = readonly [
   args: readonly unknown[],
   meta?: Readonly<Record<string, unknown>> | null,
 ];
+/** The answer to a request; what `result` holds depends on its operation. */
 export type ReplyFrame = readonly [type: 1, id: number, result: unknown];
+/** The refusal of a request. */
 export type ErrorFrame = readonly [type: 2, id: number, error: ErrorTuple];
+/** Either side may send it at any time; the other answers with a pong. */
 export type PingFrame = readonly [type: 4];
+/** The answer to a ping. */
 export type PongFrame = readonly [type: 5];
 
 /** What the server says unasked. A client ignores a push whose name it does not know. */
@@ -49,5 +56,7 @@ export interface Pushes {
   goodbye: readonly [code: number, retryAfterMs: number | null];
 }
 
+/** The name of a push. */
 export type PushName = keyof Pushes;
+/** A push, named by its second item. */
 export type PushFrame = { [N in PushName]: readonly [type: 3, name: N, ...args: Pushes[N]] }[PushName];

@@ -26,14 +26,17 @@ const conversationIdForm = /^[dg][A-Za-z0-9_-]{22}$/;
 /** Ids with this prefix belong to the server, such as `parley:system`; nobody signs in with one. */
 export const reservedUserPrefix = "parley:";
 
+/** Whether somebody may sign in under this value; ids of the server's own are refused. */
 export function isUserId(value: unknown): value is UserId {
   return typeof value === "string" && userIdForm.test(value) && !value.startsWith(reservedUserPrefix);
 }
 
+/** Whether a value is spelled as a device id. */
 export function isDeviceId(value: unknown): value is DeviceId {
   return typeof value === "string" && deviceIdForm.test(value);
 }
 
+/** Whether a value is spelled as a conversation id; it need not exist. */
 export function isConversationId(value: unknown): value is ConversationId {
   return typeof value === "string" && conversationIdForm.test(value);
 }

@@ -1,6 +1,7 @@
 // Every limit that a client can meet, in one table (G11). Hello answers those a client must know; PROTOCOL.md lists them all.
 // Limits of bytes count UTF-8. What an operator may change is in lib/config.ts and starts from these.
 
+/** The limits by name. Positive integers, fixed for v1 unless a server announces others in hello. */
 export const limits = {
   /** Bytes of one WebSocket message, in either direction; pages and pushes are cut to fit. */
   frameBytesMax: 256 * 1024,

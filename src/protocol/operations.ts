@@ -91,6 +91,7 @@ function weighParts(parts: readonly unknown[]): number {
   return bytes;
 }
 
+/** Every operation by name: who may call it and what its arguments are. */
 export const operations = {
   hello: operation(
     "anyone",
@@ -183,6 +184,7 @@ export const operations = {
   watch: operation("person", "users", list(userId, limits.watchMax)),
 } as const;
 
+/** The name of an operation. */
 export type OperationName = keyof typeof operations;
 /** The checked arguments of an operation. */
 export type Args<N extends OperationName> = ValuesOf<(typeof operations)[N]["args"]>;
