@@ -47,8 +47,8 @@ export interface CommitHost {
   totalsStored(totals: Totals): void;
   /** The batch is stored and the state has taken it over; publish it. */
   stored(batch: Batch): void;
-  /** What is in the store is not known, or not ours to write: end this activation. */
-  lost(): void;
+  /** What is in the store is not known, or not ours to write any more: end this activation. */
+  lost(outcome: "unknown" | "fenced"): void;
 }
 
 /** Entries in one commit of one conversation, at most: the first work that reaches half of it closes the batch. */
@@ -174,20 +174,14 @@ export class CommitPipeline {
     this.#schedule();
   }
 
-  /** Writes the head closed, with these totals. Called while idle, by passivation. True once it is stored. */
-  async close(totals: Totals | null): Promise<Committed["outcome"]> {
-    if (this.#openEpoch === 0 && totals === null) return "stored";
-    const through = totals?.through ?? this.#state.totalsThrough;
-    const head = { ...this.#headRow(this.#state.committed, through), openEpoch: 0 };
-    const { outcome } = await this.#host.store.commit({
-      ...this.#write(new Batch()),
-      head,
-      totals: totals?.rows ?? [],
-    });
-    if (outcome === "stored") {
-      this.#openEpoch = 0;
-      if (totals) this.#host.totalsStored(totals);
-    }
+  /** Writes the head closed, with these totals, where it is open or they are news. Called while idle, by passivation. */
+  async close(totals: Totals): Promise<Committed["outcome"]> {
+    if (this.#openEpoch === 0 && totals.rows.length === 0) return "stored";
+    const head = { ...this.#headRow(this.#state.committed, totals.through), openEpoch: 0 };
+    const { outcome } = await this.#host.store.commit({ ...this.#write(new Batch()), head, totals: totals.rows });
+    if (outcome !== "stored") return outcome;
+    this.#openEpoch = 0;
+    this.#host.totalsStored(totals);
     return outcome;
   }
 
@@ -302,7 +296,7 @@ export class CommitPipeline {
         return this.#lose(new AppError("outcome_unknown"));
       case "fenced":
         this.end(null);
-        return this.#host.lost();
+        return this.#host.lost("fenced");
     }
   }
 
@@ -347,7 +341,7 @@ export class CommitPipeline {
     if (first) this.#fail(first, error);
     for (const batch of behind) this.#fail(batch, new AppError("store_unavailable"));
     this.#ended = true;
-    this.#host.lost();
+    this.#host.lost("unknown");
   }
 
   #fail(batch: Batch, error: AppError): void {

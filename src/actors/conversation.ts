@@ -1,5 +1,6 @@
 // The conversation actor: log head, members, cursors, client ids, group commit (G1–G5, G12). One activation owns it at a time.
 // Requests come from sessions through the router; what leaves goes through the gateway, after the commit.
+import type { Clock } from "../lib/clock";
 import { AppError, toAppError } from "../lib/errors";
 import { failpoint } from "../lib/failpoints";
 import { decode, encodeEntriesPush, encodePush } from "../protocol/codec";
@@ -7,18 +8,20 @@ import { entryKinds, memberChanges } from "../protocol/entry";
 import type { MembersBody } from "../protocol/entry";
 import type { ClientId, ConversationId, Seq, UserId } from "../protocol/ids";
 import type { InfoTuple, MembershipTuple } from "../protocol/operations";
-import type { CursorRow, OpenedConversation, Store } from "../storage/store";
+import type { CursorRow, EntryRow, OpenedConversation, Store } from "../storage/store";
 import type { ActorKind, PlacedActor, PlacedContext, Reply } from "./actor";
 import { CommitPipeline, digestOfEntry } from "./conversation-commits";
 import type { Batch, CommitHost, Draft, Totals } from "./conversation-commits";
+import { ConversationFanout } from "./conversation-fanout";
 import { ConversationFeeds } from "./conversation-feeds";
+import { LostActivations } from "./conversation-lost";
 import { ConversationMarks, toMarkTuple } from "./conversation-marks";
 import * as membership from "./conversation-membership";
 import { ConversationReads, entryOf, peerOf, readableLast } from "./conversation-reads";
 import { ConversationReceipts } from "./conversation-receipts";
 import { send } from "./conversation-send";
 import { ConversationState } from "./conversation-state";
-import type { Member } from "./conversation-state";
+import type { Member, StagedEntry } from "./conversation-state";
 import { builtInTypes } from "./conversation-types";
 import type { ConversationType, ConversationTypes } from "./conversation-types";
 import type { Gateway } from "./gateway";
@@ -29,6 +32,9 @@ export interface ConversationDeps {
   readonly store: Store;
   readonly gateway: Gateway;
   readonly types: ConversationTypes;
+  readonly clock: Clock;
+  /** Tells the conversation's actor `{ op: "reopen" }`, through the router. */
+  readonly reopen: (conversation: ConversationId) => void;
 }
 
 /** How many activations there may be, and how long they stay. */
@@ -42,18 +48,16 @@ type Message = ConversationAsk | ConversationTell | { readonly op: "repeatTells"
 
 /** Entries brought in at activation: retries and read marks near the head need no look-up. */
 const tailEntries = 256;
-/** Bytes of one pushed frame; one entry goes out whatever its size. */
-const pushBytesMax = 128 * 1024;
-const pushEntriesMax = 1024;
 
 /** The kind to hand to the actor system. */
 export function conversationKind(deps: ConversationDeps, limits: KindLimits): ActorKind {
+  const lost = new LostActivations(deps.clock, deps.reopen);
   return {
     name: "conversation",
     ...limits,
     async activate(ctx) {
       const opened = await deps.store.openConversation(ctx.key as ConversationId, ctx.epoch, tailEntries);
-      const conversation = new Conversation(deps, ctx);
+      const conversation = new Conversation(deps, ctx, lost);
       if (opened) await conversation.load(opened);
       return conversation;
     },
@@ -62,6 +66,7 @@ export function conversationKind(deps: ConversationDeps, limits: KindLimits): Ac
 
 class Conversation implements PlacedActor, ConversationPeek {
   readonly #deps: ConversationDeps;
+  readonly #lost: LostActivations;
   readonly #ctx: PlacedContext;
   readonly #id: ConversationId;
   readonly #state = new ConversationState();
@@ -70,9 +75,11 @@ class Conversation implements PlacedActor, ConversationPeek {
   readonly #feeds: ConversationFeeds;
   readonly #reads: ConversationReads;
   readonly #receipts: ConversationReceipts;
+  readonly #fanout: ConversationFanout;
 
-  constructor(deps: ConversationDeps, ctx: PlacedContext) {
+  constructor(deps: ConversationDeps, ctx: PlacedContext, lost: LostActivations) {
     this.#deps = deps;
+    this.#lost = lost;
     this.#ctx = ctx;
     this.#id = ctx.key as ConversationId;
     const host = this.#host();
@@ -83,6 +90,7 @@ class Conversation implements PlacedActor, ConversationPeek {
     this.#feeds = new ConversationFeeds(this.#state, ctx, this.#id);
     this.#reads = new ConversationReads(deps.store, this.#id, this.#state, () => this.#type());
     this.#receipts = new ConversationReceipts(deps, ctx, this.#id, this.#state);
+    this.#fanout = new ConversationFanout(deps, this.#id, this.#state);
   }
 
   /** Takes over what the store has; what a predecessor left open is counted and told again. */
@@ -93,7 +101,8 @@ class Conversation implements PlacedActor, ConversationPeek {
     if (head.totalsThrough < head.seq)
       for (const { user, count } of await this.#deps.store.countBySender(this.#id, head.totalsThrough))
         this.#state.sent.set(user, count);
-    if (head.fedThrough < head.seq) await this.#tellAgain(head.fedThrough);
+    if (head.fedThrough < head.seq) await this.#fanout.tellAgain(head.fedThrough, this.#feeds);
+    await this.#publishMissed();
   }
 
   receive(message: unknown, reply: Reply): void | Promise<void> {
@@ -133,7 +142,7 @@ class Conversation implements PlacedActor, ConversationPeek {
     } catch {
       return false; // the store cannot answer now; the totals would be lost until the next opening counts them
     }
-    const outcome = await this.#pipeline.close(this.#state.sent.size > 0 ? this.#marks.totals() : null);
+    const outcome = await this.#pipeline.close(this.#marks.totals());
     if (outcome === "refused") return false;
     this.#end();
     return true;
@@ -154,6 +163,18 @@ class Conversation implements PlacedActor, ConversationPeek {
     };
   }
 
+  /** Publishes what an activation before this one made durable and could not publish any more. */
+  async #publishMissed(): Promise<void> {
+    const published = this.#lost.take(this.#id);
+    if (published === null) return;
+    try {
+      await this.#fanout.publishAfter(published);
+    } catch (thrown) {
+      this.#lost.lost(this.#id, published);
+      throw thrown;
+    }
+  }
+
   #host(): CommitHost {
     return {
       store: this.#deps.store,
@@ -164,7 +185,10 @@ class Conversation implements PlacedActor, ConversationPeek {
       totalsDue: () => this.#marks.due(),
       totalsStored: (totals: Totals) => this.#marks.totalsStored(totals),
       stored: (batch) => this.#stored(batch),
-      lost: () => this.#ctx.stop(),
+      lost: (outcome) => {
+        if (outcome === "unknown") this.#lost.lost(this.#id, this.#state.committed.seq);
+        this.#ctx.stop();
+      },
     };
   }
 
@@ -291,53 +315,11 @@ class Conversation implements PlacedActor, ConversationPeek {
     if (this.#type().receipts) this.#receipts.moved(user, cursor.seq);
   }
 
-  /** Fan-out, in the order of the log; whoever leaves receives the entry that says so, and nothing behind it. */
   #stored({ entries }: Batch): void {
     failpoint("ack.before-fanout");
-    let frame: Uint8Array[] = [];
-    let bytes = 0;
-    const flush = (): void => {
-      if (frame.length > 0) this.#deps.gateway.publish(this.#id, encodeEntriesPush(this.#id, frame));
-      frame = [];
-      bytes = 0;
-    };
-    for (const { row, members } of entries) {
-      if (bytes + row.bytes.length > pushBytesMax || frame.length >= pushEntriesMax) flush();
-      frame.push(row.bytes);
-      bytes += row.bytes.length;
-      if (!members) continue;
-      const gone = goneBy(members);
-      if (gone.length > 0) {
-        flush();
-        this.#deps.gateway.dropInterest(this.#id, gone);
-      }
-      this.#feeds.note(row.seq, row.sender, members, (user) => this.#state.members.get(user) ?? null);
-    }
-    flush();
-    this.#feeds.pump();
-  }
-
-  /** Repeats the tells that a predecessor may not have finished. */
-  async #tellAgain(after: Seq): Promise<void> {
-    const { store } = this.#deps;
-    const head = this.#state.committed.seq;
-    for (let from = after + 1; from <= head; ) {
-      const range = await store.readRange({
-        conversation: this.#id,
-        from,
-        direction: "up",
-        limit: 100,
-        bytesMax: pushBytesMax,
-        scanMax: 10_000,
-        kind: entryKinds.members,
-      });
-      for (const row of range.entries) {
-        const entry = entryOf(row);
-        const body = entry[9] as MembersBody;
-        this.#feeds.note(row.seq, entry[5], body, (user) => this.#state.members.get(user) ?? null);
-      }
-      from = Math.max(from, range.scannedTo) + 1;
-    }
+    this.#fanout.publish(entries);
+    for (const { row, members } of entries)
+      if (members) this.#feeds.note(row.seq, row.sender, members, (user) => this.#state.members.get(user) ?? null);
     this.#feeds.pump();
   }
 
@@ -368,10 +350,4 @@ function runMembership(draft: Draft, rules: membership.MembershipRules, ask: Cha
     case "update":
       return membership.update(draft, rules, ask.user, ask.args);
   }
-}
-
-function goneBy(members: MembersBody): readonly UserId[] {
-  return members
-    .filter(([change]) => change === memberChanges.left || change === memberChanges.removed)
-    .map(([, user]) => user);
 }
