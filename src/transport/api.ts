@@ -6,8 +6,9 @@ import { AppError } from "../lib/errors";
 import { isDeviceId, isUserId } from "../protocol/ids";
 import type { DeviceId, UserId } from "../protocol/ids";
 import { protocolVersion, socketPath, subprotocol } from "../protocol/frames";
-import { demoTokenSeconds, signToken } from "./demo";
+import { demoTokenSeconds } from "./demo";
 import type { CheckOperator } from "./operators";
+import { signToken } from "./tokens";
 
 /** What the API needs of the rest. */
 export interface ApiParts {

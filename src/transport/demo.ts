@@ -3,11 +3,9 @@
 import { randomBytes } from "node:crypto";
 import { link, mkdir, open, readFile, unlink } from "node:fs/promises";
 import { join } from "node:path";
-import { SignJWT } from "jose";
 import type { Config } from "../lib/settings";
 import { isLoopback } from "../lib/settings";
 import { hasSigningKey } from "../lib/config";
-import type { UserId } from "../protocol/ids";
 
 /** Life of a demo token, seconds. */
 export const demoTokenSeconds = 3600;
@@ -48,24 +46,4 @@ async function readSecret(file: string): Promise<string | null> {
 
 function ignoreExisting(error: NodeJS.ErrnoException): void {
   if (error.code !== "EEXIST") throw error;
-}
-
-/** What a signed token says, beside its subject. */
-export interface TokenClaims {
-  readonly seconds: number;
-  readonly issuer?: string | null;
-  readonly audience?: string | null;
-}
-
-/** An HS256 token for `user`, issued now. */
-export function signToken(secret: string, user: UserId, claims: TokenClaims): Promise<string> {
-  const now = Math.floor(Date.now() / 1000);
-  const token = new SignJWT({})
-    .setProtectedHeader({ alg: "HS256" })
-    .setSubject(user)
-    .setIssuedAt(now)
-    .setExpirationTime(now + claims.seconds);
-  if (claims.issuer) token.setIssuer(claims.issuer);
-  if (claims.audience) token.setAudience(claims.audience);
-  return token.sign(new TextEncoder().encode(secret));
 }
