@@ -188,3 +188,16 @@ test("a push that lags behind another device is no regression, one that lags beh
   recorder.readPushed("phone", "ann", conv, 1);
   expect(recorder.finish().map((violation) => violation.name)).toEqual(["I7"]);
 });
+
+test("an answer that is older than what became known meanwhile is no regression, one older than its question is", () => {
+  const recorder = new Recorder();
+  for (const seq of [1, 2])
+    recorder.log({ conv, seq, ordinal: seq, kind: 1, cid: `${seq}`, user: "bob", body: "b", epoch: null });
+  const asked = recorder.marksNow();
+  recorder.readAck("phone", "ann", conv, 2);
+  recorder.readAnswered("laptop", "ann", conv, 1, asked);
+  expect(recorder.finish()).toEqual([]);
+
+  recorder.readAnswered("laptop", "ann", conv, 1, recorder.marksNow());
+  expect(recorder.finish().map((violation) => violation.name)).toEqual(["I7"]);
+});

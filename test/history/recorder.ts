@@ -40,7 +40,22 @@ export class Recorder {
     this.#events.push({ e: "readack", t: this.#now(), user, conv, seq });
   }
 
-  /** A cursor that was asked for after everything recorded so far, such as at sign-in. */
+  /** The marks known now: what a question that is asked now must not be answered below. */
+  marksNow(): ReadonlyMap<string, number> {
+    return new Map(this.#highest);
+  }
+
+  /**
+   * A cursor that was asked for, such as at sign-in, when `asked` were the marks known. One below a mark that became known
+   * only while the answer was under way is no regression and is left out.
+   */
+  readAnswered(device: string, user: string, conv: string, seq: number, asked: ReadonlyMap<string, number>): void {
+    const key = JSON.stringify([user, conv]);
+    const late = seq >= (asked.get(key) ?? 0) && seq < (this.#highest.get(key) ?? 0);
+    if (!late) this.readSeen(device, user, conv, seq);
+  }
+
+  /** A cursor that was asked for after everything recorded so far. */
   readSeen(device: string, user: string, conv: string, seq: number): void {
     this.#note(device, user, conv, seq);
     this.#events.push({ e: "readseen", t: this.#now(), user, conv, seq });

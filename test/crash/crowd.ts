@@ -1,0 +1,187 @@
+// People who chat while a server dies under them: sends, read marks, leaving and coming back, over direct conversations,
+// groups and a channel. Owned by run.ts, which decides when the server dies.
+import type { Recorder } from "../history/recorder";
+import { Refused } from "./connection";
+import type { Random } from "./random";
+import { ResumingClient } from "./resuming-client";
+import type { ServerProcess } from "./server-process";
+
+/** Who there is; the first two have a second device. */
+const people = ["ann", "bob", "cem", "dee"] as const;
+const queuedMax = 200;
+
+/** Every device of everybody. */
+export class Crowd {
+  readonly clients: readonly ResumingClient[];
+  readonly #random: Random;
+  readonly #run: string;
+  /** Conversations in which everybody listed may send. */
+  readonly #rooms: { readonly conv: string; readonly members: readonly string[] }[] = [];
+  readonly #busy = new Map<string, Promise<void>>();
+  #serial = 0;
+  #talking = false;
+  #talk: Promise<unknown> = Promise.resolve();
+  /** The group that `dee` leaves, and that `ann` adds her to again. */
+  #revolving = "";
+
+  constructor(server: ServerProcess, recorder: Recorder, random: Random) {
+    this.#random = random;
+    this.#run = random.between(0, 2 ** 31).toString(36);
+    const devices = people.flatMap((user, at) =>
+      at < 2
+        ? [
+            [user, "phone"],
+            [user, "laptop"],
+          ]
+        : [[user, "phone"]],
+    );
+    this.clients = devices.map(
+      ([user, device]) =>
+        new ResumingClient({ url: server.url, user: user!, device: device!, token: server.token(user!), recorder }),
+    );
+  }
+
+  get conversations(): readonly string[] {
+    return this.#rooms.map(({ conv }) => conv);
+  }
+
+  /** Sends acknowledged so far, by anybody. */
+  get acked(): number {
+    return this.clients.reduce((sum, client) => sum + client.acked, 0);
+  }
+
+  /** Connects everybody and makes the conversations. */
+  async begin(): Promise<void> {
+    for (const client of this.clients) client.start();
+    await until("everybody is online", () => this.clients.every((client) => client.online));
+    const everybody = [...people];
+    await this.#create("direct", "d1", ["ann", "bob"]);
+    await this.#create("direct", "d2", ["cem", "dee"]);
+    await this.#create("group", "g1", everybody);
+    this.#revolving = await this.#create("group", "g2", everybody);
+    // In a channel only its owner sends.
+    await this.#create("channel", "c1", everybody, ["bob"]);
+  }
+
+  async #create(type: string, name: string, members: readonly string[], senders = members): Promise<string> {
+    const creator = this.#clientOf(senders[0]!);
+    const others = members.filter((member) => member !== senders[0]);
+    const set = type === "direct" ? null : { name };
+    const [conv] = await creator.untilDone((connection) =>
+      connection.ask("create", [type, `${this.#run}${name}`, set, others]),
+    );
+    this.#rooms.push({ conv, members: senders });
+    return conv;
+  }
+
+  #clientOf(user: string): ResumingClient {
+    return this.clients.find(({ setup }) => setup.user === user)!;
+  }
+
+  /** Begins to send, read, leave and come back, until {@link hush}. */
+  talk(): void {
+    this.#talking = true;
+    this.#talk = Promise.all([...this.clients.map((client) => this.#chat(client)), this.#revolve()]);
+  }
+
+  /** Nobody begins anything new; resolves once what each of them was doing is done. */
+  async hush(): Promise<void> {
+    this.#talking = false;
+    await this.#talk;
+    await Promise.all(this.#busy.values());
+  }
+
+  /** Resolves once everything queued is acknowledged and everybody has everything. Rejects after a minute. */
+  async quiesce(): Promise<void> {
+    await until("everything is acknowledged", () =>
+      this.clients.every((client) => client.online && client.queued === 0),
+    );
+    const heads = await this.heads();
+    const has = (client: ResumingClient, conv: string): boolean => {
+      const known = client.known.get(conv);
+      return !known || (known.member && known.position >= (heads.get(conv) ?? 0));
+    };
+    await until("everybody has everything", () =>
+      this.clients.every((client) => this.conversations.every((conv) => has(client, conv))),
+    );
+  }
+
+  /** The heads as a fresh question answers them. */
+  async heads(): Promise<Map<string, number>> {
+    const heads = new Map<string, number>();
+    for (const { conv, members } of this.#rooms) {
+      const reader = this.#clientOf(members[0]!);
+      const [, head] = await reader.untilDone((connection) => connection.ask("entries", [conv, 1, 1]));
+      heads.set(conv, head);
+    }
+    return heads;
+  }
+
+  async leaveAll(): Promise<void> {
+    await Promise.all(this.clients.map((client) => client.stop()));
+  }
+
+  async #chat(client: ResumingClient): Promise<void> {
+    const { user } = client.setup;
+    const mine = this.#rooms.filter(({ members }) => members.includes(user));
+    while (this.#talking) {
+      const { conv } = this.#random.pick(mine);
+      const count = this.#random.between(1, 6);
+      if (client.queued < queuedMax) for (let i = 0; i < count; i++) this.#say(client, conv);
+      if (this.#random.next() < 0.3) this.#read(client, this.#random.pick(this.conversations));
+      await pause(this.#random.between(1, 12));
+    }
+  }
+
+  #say(client: ResumingClient, conv: string): void {
+    const cid = `${this.#run}-${client.sess}-${this.#serial++}`;
+    client.send(conv, cid, `${cid} says ${this.#random.between(0, 2 ** 31).toString(36)}`);
+  }
+
+  /** One mark of a person and conversation at a time, over all devices: two would be answered in any order. */
+  #read(client: ResumingClient, conv: string): void {
+    const key = `${client.setup.user} ${conv}`;
+    if (!client.known.has(conv) || this.#busy.has(key)) return;
+    const done = client.markRead(conv).catch((error: unknown) => {
+      if (!(error instanceof Refused) || error.code !== "no_access") throw error;
+    });
+    this.#busy.set(
+      key,
+      done.finally(() => this.#busy.delete(key)),
+    );
+  }
+
+  /** `dee` leaves a group and is added to it again, over and over; she is in it at the end. */
+  async #revolve(): Promise<void> {
+    const conv = this.#revolving;
+    while (this.#talking) {
+      const turn = `${this.#run}-turn-${this.#serial++}`;
+      await this.#clientOf("dee")
+        .untilDone((connection) => connection.ask("leave", [conv, `${turn}-leave`]))
+        .catch((error: unknown) => {
+          // A retry after the leave was stored finds that she is no member.
+          if (!(error instanceof Refused) || error.code !== "no_access") throw error;
+        });
+      await pause(this.#random.between(10, 150));
+      await this.#clientOf("ann").untilDone((connection) => connection.ask("add", [conv, `${turn}-add`, ["dee"]]));
+      await pause(this.#random.between(50, 400));
+    }
+  }
+}
+
+/** How long {@link until} waits at most. */
+const untilTimeoutMs = 60_000;
+
+/** Waits for a state. Rejects after a minute, saying what was waited for. */
+export async function until(what: string, holds: () => boolean): Promise<void> {
+  const deadline = performance.now() + untilTimeoutMs;
+  while (!holds()) {
+    if (performance.now() > deadline) throw new Error(`waited for a minute, but not: ${what}`);
+    await pause(5);
+  }
+}
+
+/** Spaces out what a crowd does; nothing is asserted of it. */
+export function pause(ms: number): Promise<void> {
+  return Bun.sleep(ms);
+}

@@ -1,0 +1,285 @@
+// A client as an application would have it, small and independent of the SDK: an outbox with retries under the same id,
+// gap-free ordered delivery, resume by position. What it observes goes to a recorder.
+import { entryKinds } from "../../src/protocol/entry";
+import type { EntryTuple, MembersBody } from "../../src/protocol/entry";
+import type { FeedTuple, MarkTuple, RowTuple } from "../../src/protocol/operations";
+import type { Recorder } from "../history/recorder";
+import { Connection, Refused } from "./connection";
+
+const sendItemsMax = 32;
+const retryMs = 10;
+
+/** Who a client is and where it connects. */
+export interface ClientSetup {
+  readonly url: string;
+  readonly user: string;
+  readonly device: string;
+  readonly token: string;
+  readonly recorder: Recorder;
+}
+
+/** One conversation as this client knows it. */
+interface Known {
+  /** Highest seq delivered without a gap. */
+  position: number;
+  /** Highest seq heard of. */
+  head: number;
+  fetching: boolean;
+  member: boolean;
+  readonly entries: EntryTuple[];
+  cursor: number;
+  joinSeq: number;
+}
+
+interface Queued {
+  readonly cid: string;
+  readonly body: string;
+}
+
+/** One device of one person, through all its connections. Its `sess` in the history is `user/device`. */
+export class ResumingClient {
+  readonly setup: ClientSetup;
+  readonly sess: string;
+  readonly known = new Map<string, Known>();
+  /** Sends acknowledged so far. */
+  acked = 0;
+  readonly #outbox = new Map<string, Queued[]>();
+  readonly #sending = new Set<string>();
+  #connection: Connection | null = null;
+  #stopped = false;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(setup: ClientSetup) {
+    this.setup = setup;
+    this.sess = `${setup.user}/${setup.device}`;
+  }
+
+  get online(): boolean {
+    return this.#connection !== null;
+  }
+
+  /** Sends that wait for their acknowledgement. */
+  get queued(): number {
+    let count = 0;
+    for (const queue of this.#outbox.values()) count += queue.length;
+    return count;
+  }
+
+  /** Whether everything heard of was delivered. */
+  get caughtUp(): boolean {
+    return [...this.known.values()].every((known) => !known.member || known.position >= known.head);
+  }
+
+  /** Connects, and again whenever the connection ends, until {@link stop}. */
+  start(): void {
+    this.#running = this.#live();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#connection?.close();
+    await this.#running;
+  }
+
+  /** Queues a message; it is sent, and sent again, until it is acknowledged. */
+  send(conv: string, cid: string, body: string): void {
+    this.setup.recorder.invoke(this.sess, this.setup.user, conv, cid, body);
+    const queue = this.#outbox.get(conv) ?? [];
+    this.#outbox.set(conv, queue);
+    queue.push({ cid, body });
+    this.#drain(conv);
+  }
+
+  /** Marks read up to what was delivered; resolves once acknowledged. One at a time for each person and conversation. */
+  async markRead(conv: string): Promise<void> {
+    const { recorder, user, device } = this.setup;
+    const seq = this.known.get(conv)?.position ?? 0;
+    if (seq === 0) return;
+    const [[stored]] = await this.untilDone((connection) => connection.ask("read", [conv, "read", seq]));
+    recorder.readAck(device, user, conv, stored);
+    this.#sawCursor(conv, stored);
+  }
+
+  /** Repeats an operation until it is done or refused for good (rejects). */
+  async untilDone<T>(run: (connection: Connection) => Promise<T>): Promise<T> {
+    for (;;) {
+      const connection = this.#connection;
+      try {
+        if (connection) return await run(connection);
+      } catch (error) {
+        if (!(error instanceof Refused) || error.outcome === "final") throw error;
+      }
+      await Bun.sleep(retryMs);
+    }
+  }
+
+  /** Unread from what was delivered to this client alone. */
+  unread(conv: string): number {
+    const known = this.known.get(conv);
+    if (!known) return 0;
+    const base = Math.max(known.cursor, known.joinSeq);
+    return known.entries.filter(([seq, , , counts, , sender]) => counts && seq > base && sender !== this.setup.user)
+      .length;
+  }
+
+  async #live(): Promise<void> {
+    const { url, token, device } = this.setup;
+    while (!this.#stopped) {
+      try {
+        const connection = await Connection.open(url, token, device, (frame) => this.#hear(frame));
+        await this.#sync(connection);
+        this.#connection = connection;
+        for (const conv of this.#outbox.keys()) this.#drain(conv);
+        for (const conv of this.known.keys()) void this.#fetch(conv);
+        await connection.closed;
+      } catch (error) {
+        if (!(error instanceof Refused)) throw error;
+      }
+      this.#connection = null;
+      await Bun.sleep(retryMs);
+    }
+  }
+
+  async #sync(connection: Connection): Promise<void> {
+    const { recorder, user, device } = this.setup;
+    const positions = [...this.known].map(([conv, { position }]) => [conv, position]);
+    const asked = recorder.marksNow();
+    const [, rows, next, , pending, resumed] = await connection.ask("sync", [null, positions]);
+    if (next !== null) throw new Error("these tests stay within one page of conversations");
+    for (const row of rows) this.#takeRow(row);
+    for (const row of rows) recorder.readAnswered(device, user, row[0], row[5][0], asked);
+    for (const conv of pending) this.#meet(conv).member = true;
+    for (const [conv, entries] of resumed) this.#takeEntries(conv, entries);
+  }
+
+  #hear(frame: readonly unknown[]): void {
+    const [, name, ...args] = frame;
+    const { recorder, user, device } = this.setup;
+    if (name === "entries") this.#takeEntries(args[0] as string, args[1] as readonly EntryTuple[]);
+    if (name === "row") this.#takeRow(args[0] as RowTuple);
+    if (name === "cursor") {
+      const [conv, mark] = args as [string, MarkTuple];
+      recorder.readPushed(device, user, conv, mark[0]);
+      this.#sawCursor(conv, mark[0]);
+    }
+    if (name === "feed") this.#takeFeed(args[0] as readonly FeedTuple[], args[1] as readonly RowTuple[]);
+  }
+
+  #takeFeed(changes: readonly FeedTuple[], rows: readonly RowTuple[]): void {
+    for (const [, kind, conv, data] of changes) {
+      if (kind === "membership" && (data[0] === "left" || data[0] === "removed")) this.#meet(conv).member = false;
+      if (kind === "membership" && data[0] === "added") this.#meet(conv).member = true;
+    }
+    for (const row of rows) this.#takeRow(row);
+  }
+
+  #takeRow(row: RowTuple): void {
+    const known = this.#meet(row[0]);
+    known.member = true;
+    known.head = Math.max(known.head, row[4][0]);
+    this.#sawCursor(row[0], row[5][0]);
+    void this.#fetch(row[0]);
+  }
+
+  #meet(conv: string): Known {
+    let known = this.known.get(conv);
+    if (known) return known;
+    known = { position: 0, head: 0, fetching: false, member: false, entries: [], cursor: 0, joinSeq: 0 };
+    this.known.set(conv, known);
+    this.setup.recorder.join(this.sess, conv, 1);
+    return known;
+  }
+
+  #sawCursor(conv: string, seq: number): void {
+    const known = this.#meet(conv);
+    known.cursor = Math.max(known.cursor, seq);
+  }
+
+  #takeEntries(conv: string, entries: readonly EntryTuple[]): void {
+    const known = this.#meet(conv);
+    for (const entry of entries) {
+      known.head = Math.max(known.head, entry[0]);
+      if (entry[0] === known.position + 1) this.#deliver(conv, known, entry);
+    }
+    if (known.position < known.head) void this.#fetch(conv);
+  }
+
+  #deliver(conv: string, known: Known, entry: EntryTuple): void {
+    const [seq, , kind, , , sender, , clientId, , body] = entry;
+    known.position = seq;
+    known.entries.push(entry);
+    if (kind === entryKinds.members) {
+      const mine = (body as MembersBody).some(([change, who]) => change === 0 && who === this.setup.user);
+      if (mine) known.joinSeq = seq;
+    }
+    const message = readMessage(entry);
+    this.setup.recorder.recv({
+      sess: this.sess,
+      conv,
+      seq,
+      cid: message === null ? null : clientId,
+      user: sender,
+      body: message,
+      kind,
+    });
+  }
+
+  /** Asks for what lies between the position and the head, a page at a time; ends when offline or no member. */
+  async #fetch(conv: string): Promise<void> {
+    const known = this.#meet(conv);
+    if (known.fetching) return;
+    known.fetching = true;
+    try {
+      while (known.member && known.position < known.head && this.#connection) {
+        const [entries, head] = await this.#connection.ask("entries", [conv, known.position + 1, 200]);
+        known.head = Math.max(known.head, head);
+        if (entries.length === 0) return;
+        for (const entry of entries) if (entry[0] === known.position + 1) this.#deliver(conv, known, entry);
+      }
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      // Final: membership ended meanwhile, and the feed will say so. Otherwise the next sync or push begins anew.
+    } finally {
+      known.fetching = false;
+    }
+  }
+
+  #drain(conv: string): void {
+    if (this.#sending.has(conv) || !this.#connection) return;
+    this.#sending.add(conv);
+    void this.#drainQueue(conv).finally(() => this.#sending.delete(conv));
+  }
+
+  async #drainQueue(conv: string): Promise<void> {
+    const queue = this.#outbox.get(conv) ?? [];
+    while (queue.length > 0 && this.#connection && !this.#stopped) {
+      const items = queue.slice(0, sendItemsMax);
+      try {
+        const outcomes = await this.#connection.ask("send", [conv, items.map(({ cid, body }) => [cid, [body]])]);
+        this.#settle(conv, queue, items, outcomes);
+      } catch (error) {
+        if (!(error instanceof Refused)) throw error;
+      }
+      if (queue[0] === items[0]) await Bun.sleep(retryMs);
+    }
+  }
+
+  /** Takes what was acknowledged, or refused for good, off the queue's front; the rest is sent again. */
+  #settle(conv: string, queue: Queued[], items: readonly Queued[], outcomes: readonly unknown[]): void {
+    for (const [at, outcome] of outcomes.entries()) {
+      if (Array.isArray(outcome) && outcome[2] !== "final") return;
+      const item = items[at];
+      if (!item) return;
+      queue.shift();
+      if (typeof outcome !== "number") continue;
+      this.acked++;
+      this.setup.recorder.ack(this.sess, this.setup.user, conv, item.cid, outcome);
+    }
+  }
+}
+
+/** The text of a message, or null for another kind. */
+export function readMessage(entry: EntryTuple): string | null {
+  if (entry[2] !== entryKinds.message) return null;
+  return String((entry[9] as readonly unknown[])[0]);
+}
