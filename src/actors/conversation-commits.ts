@@ -114,14 +114,14 @@ export class Draft {
   }
 }
 
-/** Digest of a body as it is stored, to tell a retry from another use of a client id. */
-export function digestOf(body: unknown): number {
-  return Bun.hash.xxHash32(encode(body));
+/** Digest of an encoded body, to tell a retry from another use of a client id. */
+export function digestOf(body: Uint8Array): number {
+  return Bun.hash.xxHash32(body);
 }
 
 /** {@link digestOf} for an entry's whole encoding. */
-export function digestOfEntry(bytes: Uint8Array): number {
-  return digestOf((decode(bytes) as EntryTuple)[9]);
+export function digestOfEntry(entry: Uint8Array): number {
+  return digestOf(encode((decode(entry) as EntryTuple)[9]));
 }
 
 export class CommitPipeline {

@@ -1,6 +1,7 @@
 // Sending: each item of a batch is appended in order or answered alone (G2, G4).
 // A final refusal skips its item; what is retryable is decided for the batch as a whole, before anything is appended.
 import { AppError } from "../lib/errors";
+import { Encoded, encode } from "../protocol/codec";
 import { entryKinds, messageFlags } from "../protocol/entry";
 import type { MessageBody } from "../protocol/entry";
 import type { ClientId, Seq, UserId } from "../protocol/ids";
@@ -32,7 +33,8 @@ export function send(
 
 function sendOne(draft: Draft, type: ConversationType, user: UserId, member: Member | null, item: SendItem): Seq {
   const [clientId, body] = item;
-  const digest = digestOf(body);
+  const encoded = encode(body);
+  const digest = digestOf(encoded);
   const used = draft.state.used(user, clientId);
   if (used) {
     if (used.kind === entryKinds.message && used.digest === digest) return used.seq;
@@ -43,7 +45,7 @@ function sendOne(draft: Draft, type: ConversationType, user: UserId, member: Mem
   checkBody(draft, member, body);
   const flags = body[6] ?? 0;
   const counts = (flags & messageFlags.uncounted) === 0;
-  const seq = draft.append(entryKinds.message, counts, user, clientId, body);
+  const seq = draft.append(entryKinds.message, counts, user, clientId, new Encoded(encoded));
   draft.state.stageId(user, clientId, { seq, kind: entryKinds.message, digest });
   return seq;
 }

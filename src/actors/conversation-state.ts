@@ -44,10 +44,12 @@ export interface StagedEntry {
   readonly members: MembersBody | null;
 }
 
+type RecentEntry = Pick<EntryRow, "seq" | "ordinal" | "counts" | "sender">;
+
 /** Entries kept to count own ones and to find ordinals without the store. */
-const recentMax = 256;
+const recentMax = 128;
 /** Client ids kept to answer retries without the store. */
-const usedIdsMax = 1024;
+const usedIdsMax = 512;
 
 /** The head of a conversation that does not exist yet. */
 export const noHead: Readonly<Head> = {
@@ -82,7 +84,7 @@ export class ConversationState {
   readonly #usedIds = new Map<string, UsedId>();
   readonly #stagedIds = new Map<string, UsedId>();
   /** The last committed entries, ascending and gapless. */
-  readonly #recent: EntryRow[] = [];
+  readonly #recent: RecentEntry[] = [];
   /** Committed members by id, for paging; null when they have changed. */
   #sorted: readonly UserId[] | null = null;
 
@@ -137,7 +139,7 @@ export class ConversationState {
     this.committed = head;
     for (const [user, member] of changed) this.#commitMember(user, member);
     for (const { row } of entries) {
-      this.#recent.push(row);
+      this.#keep(row);
       if (row.counts) this.sent.set(row.sender, (this.sent.get(row.sender) ?? 0) + 1);
       if (row.clientId !== null) this.#commitId(idKey(row.sender, row.clientId));
     }
@@ -156,7 +158,7 @@ export class ConversationState {
     for (const { user, role, join, floor, changedSeq } of members)
       if (role !== null) this.members.set(user, { role, join, floor, changedSeq });
     for (const row of tail) {
-      this.#recent.push(row);
+      this.#keep(row);
       if (row.clientId !== null) this.#remember(idKey(row.sender, row.clientId), { ...row, digest: digest(row.bytes) });
     }
   }
@@ -192,6 +194,11 @@ export class ConversationState {
       else high = middle;
     }
     return this.#sorted.slice(low, low + limit);
+  }
+
+  /** Without its bytes, which would stay in memory with it. */
+  #keep({ seq, ordinal, counts, sender }: EntryRow): void {
+    this.#recent.push({ seq, ordinal, counts, sender });
   }
 
   #commitMember(user: UserId, member: Member | null): void {

@@ -45,7 +45,7 @@ export interface KindLimits {
 type Message = ConversationAsk | ConversationTell | { readonly op: "repeatTells" | "flushReceipts" | "countReaders" };
 
 /** Entries brought in at activation: retries and read marks near the head need no look-up. */
-const tailEntries = 256;
+const tailEntries = 64;
 
 /** The kind to hand to the actor system. */
 export function conversationKind(deps: ConversationDeps, limits: KindLimits): ActorKind {
