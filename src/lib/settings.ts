@@ -50,7 +50,9 @@ function optionalText(says: string, allowed: string, check: (text: string) => bo
 }
 
 const isText = (text: string): boolean => text.length > 0 && text.length <= 1024;
-const secretOf = (bytes: number) => (text: string) => Buffer.byteLength(text) >= bytes && text.length <= 4096;
+/** Travels in a header, so without spaces. */
+const isBearer = (text: string): boolean => /^[\x21-\x7e]{32,4096}$/.test(text);
+const isSecret = (text: string): boolean => Buffer.byteLength(text) >= 32 && text.length <= 4096;
 
 function isOrigin(text: string): boolean {
   return text === "*" || (URL.canParse(text) && new URL(text).origin === text);
@@ -75,7 +77,7 @@ const auth = z.strictObject({
   secret: optionalText(
     "Shared secret that signs HS256 tokens; your application signs with the same one.",
     "a text of at least 32 bytes",
-    secretOf(32),
+    isSecret,
     true,
   ),
   jwksUrl: optionalText(
@@ -202,8 +204,8 @@ export const settings = z.strictObject({
   ),
   adminSecret: optionalText(
     "Bearer token of the server API; unset: the API wants a token with the claim `parley:operator`.",
-    "a text of at least 32 bytes",
-    secretOf(32),
+    "at least 32 printable ASCII characters without spaces",
+    isBearer,
     true,
   ),
   origins: leaf(

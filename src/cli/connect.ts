@@ -1,0 +1,84 @@
+// Commands that talk to a running server do so with the client SDK, as any application would.
+import { createClient } from "../client";
+import type { ClientOptions, ParleyClient } from "../client";
+import { isConversationId } from "../protocol/ids";
+import { CommandFailure, exitCodes, readConfig, reasonOf } from "./context";
+import type { CommandContext, CommonOptions } from "./context";
+import { mintToken, parseUser } from "./token";
+
+/** Options of commands that connect. */
+export interface ConnectOptions extends CommonOptions {
+  readonly url?: string;
+  readonly token?: string;
+  /** Who to sign in as, with a token made from the configured or the demo secret. */
+  readonly as?: string;
+}
+
+/** One device for all commands of a person, so that they do not fill the list of devices. */
+const deviceId = "parley-command";
+/** Who signs in where neither `--as` nor a token says it. */
+const defaultUser = "operator";
+/** Longest wait for the connection, milliseconds. */
+const connectTimeoutMs = 10_000;
+/** Life of a token made for one command, seconds; a longer command gets another. */
+const tokenSeconds = 3600;
+
+/**
+ * Signs in, runs `work`, and closes. Fails with exit code 4 where the server cannot be reached in 10 s, with 1 where it
+ * refuses the token.
+ */
+export async function withClient(
+  context: CommandContext,
+  options: ConnectOptions,
+  more: Partial<ClientOptions>,
+  work: (client: ParleyClient) => Promise<void>,
+): Promise<void> {
+  const config = await readConfig(context, options);
+  const host = config.host.includes(":") ? `[${config.host}]` : config.host;
+  const url = options.url ?? context.environment["PARLEY_URL"] ?? `http://${host}:${config.port}`;
+  const given = options.token ?? (options.as === undefined ? context.environment["PARLEY_TOKEN"] : undefined);
+  const user = parseUser(options.as ?? defaultUser);
+  const token = given === undefined ? () => mintToken(config, user, tokenSeconds) : onceThenSignedOut(given);
+  await using client = createClient({ url, token, deviceId, platform: "parley command line", ...more });
+  await becomeReady(client, url);
+  await work(client);
+}
+
+/** A given token that was refused cannot be renewed here. */
+function onceThenSignedOut(token: string): () => Promise<string | null> {
+  let asked = false;
+  return () => {
+    const answer = asked ? null : token;
+    asked = true;
+    return Promise.resolve(answer);
+  };
+}
+
+async function becomeReady(client: ParleyClient, url: string): Promise<void> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(unreachable(client, url)), connectTimeoutMs);
+  try {
+    await Promise.race([client.ready(), late.promise]);
+  } catch (error) {
+    if (error instanceof CommandFailure) throw error;
+    throw new CommandFailure(`${url} refused to sign in: ${reasonOf(error)}`, exitCodes.failed, error);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function unreachable(client: ParleyClient, url: string): CommandFailure {
+  const { reason } = client.connection.getSnapshot();
+  return new CommandFailure(
+    `${url} did not answer (${reason ?? "time-out"}); is the server running?`,
+    exitCodes.unreachable,
+  );
+}
+
+/** The conversation that an argument names: an id, or `@USER` for the direct conversation with somebody. */
+export async function resolveConversation(client: ParleyClient, text: string): Promise<string> {
+  if (text.startsWith("@")) return client.openDirect(parseUser(text.slice(1)));
+  if (isConversationId(text)) return text;
+  const given = JSON.stringify(text.slice(0, 140));
+  throw new CommandFailure(`CONVERSATION: given ${given}; allowed: a conversation's id, or @USER`, exitCodes.usage);
+}

@@ -1,0 +1,48 @@
+// `parley serve`: runs a server until it is told to stop, or until another one takes over its data.
+import { isLoopback } from "../lib/settings";
+import { startServer } from "../server";
+import type { RunningServer } from "../server";
+import { createLog } from "../lib/log";
+import { CommandFailure, exitCodes, readConfig } from "./context";
+import type { CommandContext, CommonOptions } from "./context";
+
+/** Options of the command. */
+export interface ServeOptions extends CommonOptions {
+  readonly host?: string;
+  readonly port?: string;
+  readonly data?: string;
+}
+
+/** Runs until stopped. Fails with exit code 3 where another server fenced this one. */
+export async function runServe(context: CommandContext, options: ServeOptions): Promise<void> {
+  const overrides = { PARLEY_HOST: options.host, PARLEY_PORT: options.port, PARLEY_DATA_DIR: options.data };
+  const config = await readConfig(context, options, overrides);
+  const log = createLog(config);
+  const server = await startServer(config, { log, version: context.version });
+  greet(context, server, config.dataDir);
+  const why = await Promise.race([server.ended, whenStopped(context.stopped)]);
+  await server.stop();
+  if (why === "fenced") {
+    const said = "another server opened the same data and took over; this one has stopped";
+    log.fatal(said);
+    throw new CommandFailure(said, exitCodes.fenced);
+  }
+}
+
+function whenStopped(signal: AbortSignal): Promise<"stopped"> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve("stopped");
+    signal.addEventListener("abort", () => resolve("stopped"), { once: true });
+  });
+}
+
+/** Says where to look and how to stop; the log says it too, for machines. */
+function greet(context: CommandContext, server: RunningServer, dataDir: string): void {
+  context.say("");
+  context.say(`  Parley ${context.version} is ready at ${server.url}`);
+  if (server.demo) context.say("  Open it in two windows and sign in as two people (demo sign-in, this machine only).");
+  context.say(`  Data: ${dataDir}   Stop: Ctrl-C`);
+  if (!isLoopback(new URL(server.url).hostname))
+    context.say("  Put a proxy with TLS before it: tokens travel over this.");
+  context.say("");
+}
