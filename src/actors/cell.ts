@@ -83,12 +83,14 @@ export class ActorCell implements MailboxOwner<Letter>, ActivationHost {
 
   /** Takes a message, or answers it `overloaded` where the mailbox is full. */
   deliver(letter: Letter): void {
+    // Looked at first: an active one may handle the letter within the offer, and be gone after it.
+    const vacant = this.#state === "vacant";
     if (!this.#mailbox.offer(letter)) {
       letter.fail(new AppError("overloaded"));
       this.#host.dropped(this, "mailboxFull", 1);
       return;
     }
-    if (this.#state === "vacant") this.#activate();
+    if (vacant) this.#activate();
   }
 
   /** Begins to passivate. False where that cannot begin now: not active, or something is being handled or waits. */

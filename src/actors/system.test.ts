@@ -245,6 +245,18 @@ test("an actor that stops itself ends quietly after its message; what it owes co
   expect(trace).toEqual(["a activates", "suspects", "a aborts: outcome_unknown", "a: stop", "a activates", "a: again"]);
 });
 
+test("a stop while the message is handled leaves no second activation behind", () => {
+  const { ask, trace, clock, system } = world({
+    receive: (message, reply, ctx) => (message === "stop" ? ctx.stop() : reply.ok(message)),
+  });
+  ask("a", 1);
+  system.tell("conversation", "a", "stop");
+  clock.settle();
+
+  expect(trace.slice(2)).toEqual(["suspects", "a aborts: outcome_unknown"]);
+  expect(system.stats().kinds.conversation?.cells).toBe(0);
+});
+
 test("an actor that stops itself between messages receives no other", () => {
   const { ask, trace, clock, system } = world({
     receive(message, reply, ctx) {
