@@ -6,7 +6,7 @@ import type { MembersBody } from "../protocol/entry";
 import type { ConversationId, Seq, UserId } from "../protocol/ids";
 import type { PlacedContext } from "./actor";
 import type { ConversationState, Member } from "./conversation-state";
-import type { UserTell } from "./messages";
+import type { MembershipTell } from "./messages";
 
 /** Tells on their way at once, per conversation; the rest waits. */
 const inFlightMax = 256;
@@ -27,7 +27,7 @@ export class ConversationFeeds {
   readonly #ctx: PlacedContext;
   readonly #conversation: ConversationId;
   /** The latest unconfirmed change of each person. */
-  readonly #unconfirmed = new Map<UserId, UserTell>();
+  readonly #unconfirmed = new Map<UserId, MembershipTell>();
   readonly #inFlight = new Set<UserId>();
   readonly #waiting = new Set<UserId>();
   #cancelRepeat: Cancel | null = null;

@@ -55,14 +55,14 @@ async function world(fault: (kind: string) => StoreFault | null = () => null) {
   const secret = { ...(builtInTypes.group as ConversationType), historyForNewMembers: false };
   const types = new Map(Object.entries({ ...builtInTypes, secret }));
   const limits = { mailboxMax: 1000, idleMs: 60_000, activeMax: 1000 };
-  const reopen = (conversation: ConversationId) => state.router.tell("conversation", conversation, { op: "reopen" });
+  const reopen = (conversation: string) => state.router.tell("conversation", conversation, { op: "reopen" });
   const start = () =>
     startLocalRouter({
       store,
       clock: systemClock,
       kinds: [
         conversationKind({ store, gateway, types, clock: systemClock, reopen }, limits),
-        userKind({ store, gateway }, limits),
+        userKind({ store, gateway, clock: systemClock, reopen: () => undefined }, limits),
       ],
       events: { failed: (...what) => gateway.trace.push(`failed ${what}`), dropped: () => undefined },
       onSteppedDown: () => undefined,

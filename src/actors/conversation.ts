@@ -12,7 +12,7 @@ import { CommitPipeline, digestOfEntry } from "./conversation-commits";
 import type { Batch, CommitHost, Draft, Totals } from "./conversation-commits";
 import { ConversationFanout } from "./conversation-fanout";
 import { ConversationFeeds } from "./conversation-feeds";
-import { LostActivations } from "./conversation-lost";
+import { LostActivations } from "./lost-activations";
 import { ConversationMarks, toMarkTuple } from "./conversation-marks";
 import * as membership from "./conversation-membership";
 import { ConversationReads, peerOf, readableLast } from "./conversation-reads";
@@ -32,7 +32,7 @@ export interface ConversationDeps {
   readonly types: ConversationTypes;
   readonly clock: Clock;
   /** Tells the conversation's actor `{ op: "reopen" }`, through the router. */
-  readonly reopen: (conversation: ConversationId) => void;
+  readonly reopen: (conversation: string) => void;
 }
 
 /** How many activations there may be, and how long they stay. */
@@ -100,7 +100,7 @@ class Conversation implements PlacedActor, ConversationPeek {
       for (const { user, count } of await this.#deps.store.countBySender(this.#id, head.totalsThrough))
         this.#state.sent.set(user, count);
     if (head.fedThrough < head.seq) await this.#fanout.tellAgain(head.fedThrough, this.#feeds);
-    await this.#publishMissed();
+    await this.#lost.recover(this.#id, (seq) => this.#fanout.publishAfter(seq));
   }
 
   receive(message: unknown, reply: Reply): void | Promise<void> {
@@ -159,18 +159,6 @@ class Conversation implements PlacedActor, ConversationPeek {
       totalsThrough: this.#state.totalsThrough,
       sentSince: this.#state.sent.get(user) ?? 0,
     };
-  }
-
-  /** Publishes what an activation before this one made durable and could not publish any more. */
-  async #publishMissed(): Promise<void> {
-    const published = this.#lost.take(this.#id);
-    if (published === null) return;
-    try {
-      await this.#fanout.publishAfter(published);
-    } catch (thrown) {
-      this.#lost.lost(this.#id, published);
-      throw thrown;
-    }
   }
 
   #host(): CommitHost {

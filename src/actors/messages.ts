@@ -66,7 +66,12 @@ export interface SignedIn {
 }
 
 /** What people's actors are told. */
-export type UserTell = {
+export type UserTell =
+  | MembershipTell
+  /** As for conversations: activate, and hand out what a predecessor could not. */
+  | { readonly op: "reopen" };
+
+export interface MembershipTell {
   /** A change of membership, committed in the log at `seq`; repeated until `fed` comes back. */
   readonly op: "membership";
   readonly conversation: ConversationId;
@@ -79,7 +84,7 @@ export type UserTell = {
   readonly floor: Seq;
   /** Who did it. */
   readonly by: UserId;
-};
+}
 
 /**
  * What a session may read of an active conversation without asking it (Router.peek): its committed state, now.

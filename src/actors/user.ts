@@ -1,19 +1,24 @@
 // The user actor: a person's feed (memberships, settings, devices under one gapless userSeq) and what sign-in checks.
 // The only writer of that feed; every change is durable before anybody hears of it (G5, output gate).
+import type { Clock } from "../lib/clock";
 import { AppError } from "../lib/errors";
-import type { ConversationId, DeviceId, UserId } from "../protocol/ids";
+import type { ConversationId, DeviceId, UserId, UserSeq } from "../protocol/ids";
 import { limits } from "../protocol/limits";
 import type { FeedTuple, Results } from "../protocol/operations";
 import type { DeviceRow, MembershipRow, Store, UserRow } from "../storage/store";
 import type { ActorKind, PlacedActor, PlacedContext, Reply } from "./actor";
 import type { KindLimits } from "./conversation";
 import type { Gateway } from "./gateway";
-import type { SignedIn, UserAsk, UserTell } from "./messages";
+import { LostActivations } from "./lost-activations";
+import type { MembershipTell, SignedIn, UserAsk, UserTell } from "./messages";
 
 /** What every person's actor shares. */
 export interface UserDeps {
   readonly store: Store;
   readonly gateway: Gateway;
+  readonly clock: Clock;
+  /** Tells the person's actor `{ op: "reopen" }`, through the router. */
+  readonly reopen: (user: string) => void;
 }
 
 /** A device's last sign-in is written again only when the stored one is older than this. */
@@ -21,15 +26,20 @@ const signInNotedMs = 24 * 60 * 60 * 1000;
 
 /** The kind to hand to the actor system. */
 export function userKind(deps: UserDeps, limits: KindLimits): ActorKind {
+  const lost = new LostActivations(deps.clock, deps.reopen);
   return {
     name: "user",
     ...limits,
     async activate(ctx) {
       const opened = await deps.store.openFeed(ctx.key as UserId, ctx.epoch);
-      return new UserActor(deps, ctx, opened?.user ?? null, opened?.devices ?? []);
+      await lost.recover(ctx.key, (userSeq) => handOut(deps, ctx.key as UserId, userSeq));
+      return new UserActor(deps, ctx, lost, opened?.user ?? null, opened?.devices ?? []);
     },
   };
 }
+
+/** Feed rows read at once when a predecessor's changes are handed out. */
+const feedStep = 500;
 
 /** What one change writes, beside the feed rows that say it. */
 interface Change {
@@ -41,15 +51,33 @@ interface Change {
 
 type FeedChange = readonly [kind: FeedTuple[1], subject: string, data: readonly unknown[]];
 
+/** Lets the person's sessions know of changes that are stored and that they may not have heard of. */
+async function handOut({ store, gateway }: UserDeps, user: UserId, after: UserSeq): Promise<void> {
+  for (let from = after; ; ) {
+    const { changes } = await store.readFeed(user, from, feedStep);
+    if (changes.length > 0) gateway.feedChanged(user, changes);
+    if (changes.length < feedStep) return;
+    from = changes.at(-1)?.[0] ?? from;
+  }
+}
+
 class UserActor implements PlacedActor {
   readonly #deps: UserDeps;
   readonly #ctx: PlacedContext;
+  readonly #lost: LostActivations;
   readonly #devices = new Map<DeviceId, DeviceRow>();
   /** Null while nobody by that id exists. */
   #user: UserRow | null;
 
-  constructor(deps: UserDeps, ctx: PlacedContext, user: UserRow | null, devices: readonly DeviceRow[]) {
+  constructor(
+    deps: UserDeps,
+    ctx: PlacedContext,
+    lost: LostActivations,
+    user: UserRow | null,
+    devices: readonly DeviceRow[],
+  ) {
     this.#deps = deps;
+    this.#lost = lost;
     this.#ctx = ctx;
     this.#user = user;
     for (const device of devices) this.#devices.set(device.device, device);
@@ -87,6 +115,8 @@ class UserActor implements PlacedActor {
         return this.#settings(ask);
       case "membership":
         return this.#membership(ask);
+      case "reopen":
+        return Promise.resolve(); // the activation did it
     }
   }
 
@@ -168,7 +198,7 @@ class UserActor implements PlacedActor {
     return [this.#user?.userSeq ?? 0];
   }
 
-  async #membership(tell: UserTell): Promise<void> {
+  async #membership(tell: MembershipTell): Promise<void> {
     const user = this.#ctx.key as UserId;
     const { conversation, type, peer, seq, change, role, join, floor, by } = tell;
     const before = await this.#membershipOf(conversation);
@@ -214,7 +244,9 @@ class UserActor implements PlacedActor {
       case "unknown":
       case "conflict":
       case "fenced":
-        this.#ctx.stop(); // what the store holds is not known here any more: the next message loads it anew
+        // What the store holds is not known here any more: the next activation loads it anew.
+        if (result.outcome !== "fenced") this.#lost.lost(key, before.userSeq);
+        this.#ctx.stop();
         throw new AppError("outcome_unknown");
     }
   }

@@ -1,0 +1,152 @@
+import { expect, test } from "bun:test";
+import { MemoryStore } from "../../test/sim/memory-store";
+import type { StoreFault } from "../../test/sim/memory-store";
+import { systemClock } from "../lib/clock";
+import type { AppError } from "../lib/errors";
+import type { ConversationId, UserId } from "../protocol/ids";
+import { limits } from "../protocol/limits";
+import type { FeedTuple, Results } from "../protocol/operations";
+import type { ActorKind } from "./actor";
+import { startLocalRouter } from "./local-router";
+import type { LocalRouter } from "./local-router";
+import type { SignedIn } from "./messages";
+import { userKind } from "./user";
+
+const ann = "ann" as UserId;
+const group = "gAAAAAAAAAAAAAAAAAAAAAA" as ConversationId;
+const nowSeconds = () => Math.floor(Date.now() / 1000);
+
+/** A person's actor over a store in memory, with a conversation that only notes what it is told. */
+async function world(fault: () => StoreFault | null = () => null) {
+  const store = new MemoryStore({ fault: (call) => (call.kind === "feed" ? fault() : null) });
+  const trace: string[] = [];
+  const feed: FeedTuple[] = [];
+  const gateway = {
+    publish: () => undefined,
+    toUser: () => undefined,
+    dropInterest: () => undefined,
+    feedChanged: (_user: UserId, changes: readonly FeedTuple[]) => void feed.push(...changes),
+    signedOut: (user: UserId, device: string | null) => void trace.push(`out ${user} ${device}`),
+  };
+  const told = Promise.withResolvers<unknown>();
+  const limitsOfKind = { mailboxMax: 100, idleMs: 60_000, activeMax: 100 };
+  const conversation: ActorKind = {
+    name: "conversation",
+    ...limitsOfKind,
+    activate: async () => ({
+      receive: (message) => told.resolve(message),
+      passivate: async () => true,
+      abort: () => undefined,
+    }),
+  };
+  const reopen = (user: string): void => router.tell("user", user, { op: "reopen" });
+  const router: LocalRouter = await startLocalRouter({
+    store,
+    clock: systemClock,
+    kinds: [userKind({ store, gateway, clock: systemClock, reopen }, limitsOfKind), conversation],
+    events: { failed: (...what) => trace.push(`failed ${what}`), dropped: () => undefined },
+    onSteppedDown: () => undefined,
+  });
+  const ask = <T>(message: object): Promise<T> => router.ask("user", ann, message) as Promise<T>;
+  const signIn = (device: string, issuedAt = nowSeconds()): Promise<SignedIn> =>
+    ask({ op: "signIn", device, platform: "test", issuedAt });
+  const added = (seq: number, change = "added") => ({
+    op: "membership",
+    conversation: group,
+    type: "group",
+    peer: null,
+    seq,
+    change,
+    role: change === "added" ? "member" : null,
+    join: { seq, ordinal: 4, own: 0 },
+    floor: 1,
+    by: "bob",
+  });
+  return { store, trace, feed, ask, signIn, added, told: told.promise };
+}
+
+const codeOf = (promise: Promise<unknown>): Promise<string> =>
+  promise.then(
+    () => "ok",
+    (error) => (error as AppError).code,
+  );
+
+test("a person exists from the first sign-in, and the device is noted once", async () => {
+  const { signIn, feed, store } = await world();
+  expect(await signIn("phone")).toEqual({ userSeq: 1 });
+  expect(await signIn("phone")).toEqual({ userSeq: 1 });
+  expect(await signIn("laptop")).toEqual({ userSeq: 2 });
+  expect(feed as unknown).toEqual([
+    [1, "device", "phone", ["added", "test"]],
+    [2, "device", "laptop", ["added", "test"]],
+  ]);
+  expect(await store.unknownUsers([ann, "bob" as UserId])).toEqual(["bob" as UserId]);
+});
+
+test("signing a device out voids its tokens alone, and says so once it is durable", async () => {
+  const { ask, signIn, trace } = await world();
+  await signIn("phone");
+  await signIn("laptop");
+  await ask({ op: "signOut", device: "phone" });
+  expect(trace).toEqual(["out ann phone"]);
+  expect(await codeOf(signIn("phone"))).toBe("signed_out");
+  expect(await codeOf(signIn("laptop"))).toBe("ok");
+  expect(await codeOf(signIn("phone", nowSeconds() + 1))).toBe("ok");
+  const [devices] = await ask<Results["devices"]>({ op: "devices" });
+  expect(devices.map(([device, , , out]) => [device, out]) as unknown).toEqual([
+    ["phone", false],
+    ["laptop", false],
+  ]);
+});
+
+test("signing everything out voids every token issued until now", async () => {
+  const { ask, signIn } = await world();
+  await signIn("phone");
+  await ask({ op: "signOut", device: null });
+  expect(await codeOf(signIn("phone"))).toBe("signed_out");
+  expect(await codeOf(signIn("another"))).toBe("signed_out");
+  expect(await codeOf(ask({ op: "signOut", device: "nothing" }))).toBe("bad_request");
+});
+
+test("past the limit of devices the one that signed in longest ago makes room", async () => {
+  const { ask, signIn, trace } = await world();
+  for (let i = 0; i <= limits.devicesPerUserMax; i++) await signIn(`d${i}`);
+  const [devices] = await ask<Results["devices"]>({ op: "devices" });
+  expect(devices.filter(([, , , out]) => !out)).toHaveLength(limits.devicesPerUserMax);
+  expect(trace).toEqual(["out ann d0"]);
+});
+
+test("a membership is written once, however often it is told, and an older one is ignored", async () => {
+  const { ask, added, feed, told } = await world();
+  await ask({ op: "ensure" });
+  await ask(added(5));
+  await ask(added(5));
+  await ask(added(3, "left"));
+  expect(feed as unknown).toEqual([[1, "membership", group, ["added", 5, "member", [5, 4, 0], 1, "bob"]]]);
+  expect(await told).toEqual({ op: "fed", user: ann, seq: 5 });
+});
+
+test("settings change only where there is a membership, and survive leaving and coming back", async () => {
+  const { ask, added, store } = await world();
+  await ask({ op: "ensure" });
+  expect(await codeOf(ask({ op: "settings", args: [group, { muted: true }] }))).toBe("no_access");
+  await ask(added(5));
+  expect(await ask<Results["settings"]>({ op: "settings", args: [group, { muted: true }] })).toEqual([2]);
+  expect(await ask<Results["settings"]>({ op: "settings", args: [group, { muted: true }] })).toEqual([2]);
+  await ask(added(7, "left"));
+  expect(await codeOf(ask({ op: "settings", args: [group, { muted: false }] }))).toBe("no_access");
+  await ask(added(9));
+  expect((await store.readMemberships(ann, [group]))[0]).toMatchObject({ seq: 9, role: "member", muted: true });
+});
+
+test("what a store refuses is answered retry, and what nobody knows is loaded anew", async () => {
+  let fault: StoreFault | null = null;
+  const { signIn, feed } = await world(() => fault);
+  fault = "refused";
+  expect(await codeOf(signIn("phone"))).toBe("store_unavailable");
+  fault = "unknownStored";
+  expect(await codeOf(signIn("phone"))).toBe("outcome_unknown");
+  fault = null;
+  expect(await signIn("phone")).toEqual({ userSeq: 1 });
+  expect(feed as unknown).toEqual([[1, "device", "phone", ["added", "test"]]]);
+});
