@@ -7,7 +7,7 @@ import { runForeground } from "../scripts/run.mjs";
 
 const bun = findBun();
 if (bun === null) {
-  process.stderr.write("parley: Bun is not installed; in a clone run `npm start` or `npm ci` first.\n");
+  process.stderr.write("parley: Bun is not installed; in a clone run `npm start` first.\n");
   process.exitCode = 1;
 } else {
   const main = join(dirname(dirname(fileURLToPath(import.meta.url))), "src/main.ts");

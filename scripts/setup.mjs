@@ -21,7 +21,7 @@ export function setUp() {
   }
   if (!packagesAreInstalled()) installPackages();
   const bun = findBun();
-  if (bun === null) fail("Bun is not in node_modules: remove node_modules, then run npm ci.");
+  if (bun === null) fail("Bun is not in node_modules: remove node_modules, then start again.");
   if (pageIsStale()) buildPage(bun);
   return bun;
 }
@@ -44,15 +44,16 @@ function readLock(path) {
 }
 
 function installPackages() {
-  say("Installing packages (npm ci) ...");
-  const args = ["ci", "--no-audit", "--no-fund", "--loglevel=error"];
+  say("Installing packages ...");
+  // Not `npm ci`: it refuses a lock that lacks other systems' optional packages, which some registries do not carry.
+  const args = ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"];
   // Under `npm start` the npm that runs us is named; a shell finds it otherwise, also where it is a .cmd file.
   const npm = process.env.npm_execpath;
   try {
     if (npm) execFileSync(process.execPath, [npm, ...args], { cwd: root, stdio: ["ignore", 2, 2] });
     else execFileSync(`npm ${args.join(" ")}`, { cwd: root, stdio: ["ignore", 2, 2], shell: true });
   } catch {
-    fail("npm ci failed; what it said stands above.");
+    fail("npm install failed; what it said stands above.");
   }
 }
 

@@ -41,7 +41,7 @@ function bodyText(text: string | null, dataType: string | null, attachments: num
 
 /** A stranger's text must not steer the terminal: control characters are shown, not sent. */
 function printable(text: string): string {
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (character) => (character === "\n" ? "⏎" : "�"));
+  return text.replace(/\p{Cc}/gu, (character) => (character === "\n" ? "⏎" : "�"));
 }
 
 function clock(time: number): string {
