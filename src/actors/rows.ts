@@ -1,0 +1,149 @@
+// Rows: one conversation as its member sees it, from the store where it is closed and from its owner where it is open.
+// Owned by the composition, used by sessions and the hub; keeps G5 and G12: an open row's numbers are never taken from the store.
+import { AppError, toAppError } from "../lib/errors";
+import { Encoded } from "../protocol/codec";
+import type { EntryTuple } from "../protocol/entry";
+import type { ConversationId, UserId } from "../protocol/ids";
+import type { HeadTuple, InfoTuple, MarkTuple, RowTuple, SettingsTuple } from "../protocol/operations";
+import { unreadOf } from "../protocol/unread";
+import type { Mark } from "../protocol/unread";
+import type { HeadRow, Store, SyncRow } from "../storage/store";
+import type { Router } from "./actor";
+import type { ConversationPeek, RowPart } from "./messages";
+
+/** What a conversation's activation on this node says of one member at this moment. */
+export type Peeked = NonNullable<ReturnType<ConversationPeek["peek"]>>;
+
+/**
+ * How a conversation stands on this node now.
+ * - `active`: `seen` is its committed state; null for who is not a member
+ * - `recent`: it was active moments ago, so what was read of it from the store may be old
+ * - `quiet`: neither; the store is right where it says closed
+ */
+export type Standing =
+  | { readonly state: "active"; readonly seen: Peeked | null }
+  | { readonly state: "recent" }
+  | { readonly state: "quiet" };
+
+const recent: Standing = { state: "recent" };
+const quiet: Standing = { state: "quiet" };
+
+/** How often an owner is asked again because the conversation went on before the answer could be used. */
+const settleTries = 4;
+
+/** Asks owners and looks at them. One for all sessions of a server; keeps no state. */
+export class RowSource {
+  readonly #router: Router;
+  readonly #store: Store;
+
+  constructor(router: Router, store: Store) {
+    this.#router = router;
+    this.#store = store;
+  }
+
+  standing(conversation: ConversationId, user: UserId): Standing {
+    const actor = this.#router.peek("conversation", conversation) as Partial<ConversationPeek> | null;
+    if (actor?.peek) return { state: "active", seen: actor.peek(user) };
+    return this.#router.recentlyActive("conversation", conversation) ? recent : quiet;
+  }
+
+  /** The owner's answer. Null: not a member. Rejects with an AppError where the owner does not answer in time. */
+  async ask(conversation: ConversationId, user: UserId, timeoutMs: number): Promise<RowPart | null> {
+    try {
+      return (await this.#router.ask("conversation", conversation, { op: "row", user }, timeoutMs)) as RowPart;
+    } catch (error) {
+      const known = toAppError(error);
+      if (known.code === "no_access") return null;
+      throw known;
+    }
+  }
+
+  /** Whether an owner's answer still holds: nothing was committed since. */
+  holds(conversation: ConversationId, user: UserId, part: RowPart): boolean {
+    const standing = this.standing(conversation, user);
+    if (standing.state === "active") return standing.seen !== null && standing.seen.head[0] === part.head[0];
+    return standing.state === "quiet";
+  }
+
+  /**
+   * A row that holds at the moment `use` is called with it, so that whoever subscribes in `use` misses nothing and nobody
+   * who was removed is subscribed. Null: not a member. Rejects with a retryable AppError where the owner does not answer,
+   * or where the conversation never stood still.
+   */
+  async settled<T>(
+    conversation: ConversationId,
+    user: UserId,
+    timeoutMs: number,
+    use: (part: RowPart | null) => T,
+  ): Promise<T> {
+    for (let tries = 0; tries < settleTries; tries++) {
+      const part = await this.ask(conversation, user, timeoutMs);
+      if (part === null || this.holds(conversation, user, part)) return use(part);
+    }
+    throw new AppError("store_unavailable", "the conversation is too busy to be read");
+  }
+
+  /** The person's settings of conversations, as their feed has them now. */
+  async settings(user: UserId, conversations: readonly ConversationId[]): Promise<Map<ConversationId, SettingsTuple>> {
+    if (conversations.length === 0) return new Map();
+    const rows = await this.#store.readMemberships(user, conversations);
+    return new Map(rows.map((row) => [row.conversation, [row.muted, row.markedUnread] as const]));
+  }
+}
+
+/** What a member's settings are until they set any. */
+export const noSettings: SettingsTuple = [false, false];
+
+/** Everything of a row together. */
+export function toRow(conversation: ConversationId, part: RowPart, settings: SettingsTuple): RowTuple {
+  const { info, membership, head, cursor, myTotal } = part;
+  return [conversation, info, membership, settings, head, cursor, myTotal, unreadOfPart(part)];
+}
+
+/** Unread of one row, by the one function that server and client share. */
+export function unreadOfPart({ membership, head, cursor, myTotal }: RowPart): number {
+  return unreadOf({ headOrdinal: head[1], myTotal, cursor: toMark(cursor), join: toMark(membership[1]) });
+}
+
+/** A closed conversation's row as stored; null where its other end is gone (G9). */
+export function storedPart({ membership, head, member, cursor }: SyncRow): RowPart | null {
+  if (head === null || member === null || member.role === null) return null;
+  return {
+    info: infoOf(head, membership.peer),
+    membership: [member.role, toTuple(member.join), member.floor],
+    head: headOf(head, member.floor),
+    cursor: cursor === null ? [0, 0, 0] : toTuple(cursor),
+    myTotal: cursor?.total ?? 0,
+  };
+}
+
+/** An active conversation's row: its own word, and the stored cursor. Null where the two do not fit together. */
+export function peekedPart({ head, cursor }: SyncRow, seen: Peeked): RowPart | null {
+  if (head === null || head.totalsThrough !== seen.totalsThrough) return null;
+  return {
+    info: seen.info,
+    membership: seen.membership,
+    head: seen.head,
+    cursor: cursor === null ? [0, 0, 0] : toTuple(cursor),
+    myTotal: (cursor?.total ?? 0) + seen.sentSince,
+  };
+}
+
+function infoOf(head: HeadRow, peer: UserId | null): InfoTuple {
+  const fields = head.fields && (new Encoded(head.fields) as unknown as InfoTuple[3]);
+  return [head.type, head.name, head.picture, fields, head.memberCount, peer];
+}
+
+function headOf(head: HeadRow, floor: number): HeadTuple {
+  const shown = head.lastMessage !== null && head.lastMessageSeq >= floor;
+  const last = shown ? (new Encoded(head.lastMessage as Uint8Array) as unknown as EntryTuple) : null;
+  return [head.seq, head.ordinal, head.time, last];
+}
+
+function toTuple({ seq, ordinal, own }: Mark): MarkTuple {
+  return [seq, ordinal, own];
+}
+
+function toMark([seq, ordinal, own]: MarkTuple): Mark {
+  return { seq, ordinal, own };
+}

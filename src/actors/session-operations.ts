@@ -1,0 +1,166 @@
+// What a session does for each operation of the table: here, or by asking the actor that owns the matter.
+// A new operation without its line does not compile. Membership is checked by the owner that is asked (G12).
+import { AppError } from "../lib/errors";
+import type { ConversationId, UserId } from "../protocol/ids";
+import { limits } from "../protocol/limits";
+import type { Args, OperationName, Results } from "../protocol/operations";
+import { conversationIdFor } from "./conversation-id";
+import type { ConversationAsk, ConversationOperation, UserAsk } from "./messages";
+import { noSettings, toRow } from "./rows";
+import { pushLateRows } from "./rows-late";
+import { mergeFaults, readArgs, readSend } from "./session-args";
+import { hello, refresh } from "./session-hello";
+import { gatherPage } from "./sync";
+import { answered, sessionLimits } from "./session-world";
+import type { Call } from "./session-world";
+
+type Answer<N extends OperationName> = Results[N] | typeof answered;
+/** Answers the result, at once or later; throws or rejects with an AppError. */
+type Handler<N extends OperationName> = (call: Call, args: Args<N>) => Answer<N> | Promise<unknown>;
+
+const handlers: { readonly [N in OperationName]: Handler<N> } = {
+  hello,
+  refresh,
+  signOut: (call, [device]) => askUser(call, { op: "signOut", device }).then(() => []),
+  devices: (call) => askUser(call, { op: "devices" }),
+  sync,
+  feed,
+  list,
+  create,
+  get,
+  members: (call, args) => askConversation("members", call, args),
+  join: (call, args) => askConversation("join", call, args),
+  leave: (call, args) => askConversation("leave", call, args),
+  add: (call, args) => askConversation("add", call, args),
+  remove: (call, args) => askConversation("remove", call, args),
+  role: (call, args) => askConversation("role", call, args),
+  update: (call, args) => askConversation("update", call, args),
+  // Never reached: perform() sends `send` its own way.
+  send: (call) => send(call),
+  history: (call, args) => askConversation("history", call, args),
+  entries: (call, args) => askConversation("entries", call, args),
+  read: (call, args) => askConversation("read", call, args),
+  readers: (call, args) => askConversation("readers", call, args),
+  settings: (call, args) => askUser(call, { op: "settings", args }),
+  signal: (call, args) => askConversation("signal", call, args),
+  watch: (call, [users]) => [call.session.world.directory.watch(call.session, users)],
+};
+
+/** Checks the arguments and does it. Throws or rejects with an AppError. */
+export function perform(call: Call): unknown {
+  if (call.name === "send") return send(call);
+  const handle = handlers[call.name] as Handler<OperationName>;
+  return handle(call, readArgs(call.name, call.args) as never);
+}
+
+function askConversation<N extends ConversationOperation>(op: N, call: Call, args: Args<N>): Promise<unknown> {
+  return askAt(call, args[0] as ConversationId, { op, user: userOf(call), args } as unknown as ConversationAsk);
+}
+
+function askAt(call: Call, conversation: ConversationId, ask: ConversationAsk): Promise<unknown> {
+  return call.session.world.router.ask("conversation", conversation, ask, call.timeoutMs);
+}
+
+function askUser(call: Call, ask: UserAsk): Promise<unknown> {
+  return call.session.world.router.ask("user", userOf(call), ask, call.timeoutMs);
+}
+
+function userOf({ session }: Call): UserId {
+  return session.user as UserId;
+}
+
+function create(call: Call, args: Args<"create">): Promise<unknown> {
+  const [type, clientId, , members] = args;
+  const id = conversationIdFor(type === "direct", userOf(call), clientId, members ?? []);
+  return askAt(call, id, { op: "create", user: userOf(call), args });
+}
+
+/** One unresolved send per conversation, so that a session's sends keep their order through refusals and retries (G4). */
+function send(call: Call): Promise<unknown> {
+  const { session } = call;
+  const { conversation, items, faults } = readSend(call.args);
+  if (!session.beginSend(conversation)) throw new AppError("busy", undefined, { retryAfterMs: 0 });
+  const asked = askAt(call, conversation, { op: "send", user: userOf(call), args: [conversation, items] });
+  return asked.then(
+    (answer) => {
+      session.endSend(conversation);
+      const outcomes = answer as Results["send"];
+      countSends(call, outcomes);
+      return faults === null ? outcomes : mergeFaults(faults, outcomes);
+    },
+    (error) => {
+      session.endSend(conversation);
+      throw error;
+    },
+  );
+}
+
+function countSends({ session, startedAt }: Call, outcomes: Results["send"]): void {
+  const { meter, clock } = session.world;
+  let stored = 0;
+  for (const outcome of outcomes) if (typeof outcome === "number") stored++;
+  if (stored === 0) return;
+  meter.sendsAcknowledged(stored);
+  meter.ackLatency(clock.monotonic() - startedAt);
+}
+
+async function sync(call: Call, [after, positions]: Args<"sync">): Promise<Answer<"sync">> {
+  const { session } = call;
+  // Interest comes first: what the feed says from here on is held until the answer has left.
+  session.interested = true;
+  session.syncing++;
+  const request = {
+    user: userOf(call),
+    after,
+    limit: limits.syncPageMax,
+    positions: new Map(positions ?? []),
+    withTotals: after === null,
+    askMs: sessionLimits.rowMs,
+  };
+  try {
+    await gatherPage(session.world, request, (page) => {
+      if (session.state !== "open") return;
+      for (const conversation of page.shown) session.line.subscribe(conversation);
+      const totals = request.withTotals ? page.totals : null;
+      session.answerNow(call, [page.userSeq, page.rows, page.next, totals, page.pending, page.resumed]);
+      pushLateRows(session, page.pending, totals);
+    });
+  } finally {
+    session.syncing--;
+    session.world.directory.synced(session);
+  }
+  return answered;
+}
+
+async function list(call: Call, [after, limit]: Args<"list">): Promise<Results["list"]> {
+  const request = {
+    user: userOf(call),
+    after,
+    limit: limit ?? limits.syncPageMax,
+    positions: new Map(),
+    withTotals: false,
+    askMs: call.timeoutMs,
+  };
+  return gatherPage(call.session.world, request, ({ rows, next, pending }) => {
+    if (pending.length > 0) throw new AppError("store_unavailable", undefined, { retryAfterMs: 500 });
+    return [rows, next];
+  });
+}
+
+async function get(call: Call, [conversation]: Args<"get">): Promise<Results["get"]> {
+  const { rows } = call.session.world;
+  const user = userOf(call);
+  const part = await rows.ask(conversation, user, call.timeoutMs);
+  if (part === null) throw new AppError("no_access");
+  const settings = await rows.settings(user, [conversation]);
+  return toRow(conversation, part, settings.get(conversation) ?? noSettings);
+}
+
+async function feed(call: Call, [after, limit]: Args<"feed">): Promise<Results["feed"]> {
+  const most = limit ?? limits.peoplePageMax;
+  const { changes, user } = await call.session.world.store.readFeed(userOf(call), after, most);
+  const userSeq = user?.userSeq ?? 0;
+  // Gapless from the client's number on, or the client starts from a snapshot.
+  const complete = after <= userSeq && (changes[0]?.[0] ?? userSeq + 1) === after + 1;
+  return complete ? [changes, userSeq, true] : [[], userSeq, false];
+}

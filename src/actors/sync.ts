@@ -1,0 +1,259 @@
+// Sync: every conversation of a person in pages, exact where shown, and what a returning client missed (G5, G6, G12).
+// Run by a session; the answer is built in one synchronous step, so that it and the subscriptions are of the same moment.
+import { AppError } from "../lib/errors";
+import { encode, Encoded } from "../protocol/codec";
+import type { EntryTuple } from "../protocol/entry";
+import type { ConversationId, Seq, UserId } from "../protocol/ids";
+import { limits } from "../protocol/limits";
+import type { Results, RowTuple, SettingsTuple, TotalsTuple } from "../protocol/operations";
+import { unreadOf } from "../protocol/unread";
+import type { EntryRow, SyncCount, SyncPage, SyncRow } from "../storage/store";
+import type { RowPart } from "./messages";
+import { peekedPart, storedPart, toRow, unreadOfPart } from "./rows";
+import type { SessionWorld } from "./session-world";
+
+/** Bytes of a sync answer that rows may take; missed entries take what they leave. */
+const rowBytesMax = 224 * 1024;
+/** Bytes of a sync answer beside rows and entries. */
+const frameBytes = 8 * 1024;
+/** Bytes of one conversation's share in `resumed`, beside its entries. */
+const resumedBytes = 32;
+/** Owners asked by one sync before it is answered; the others are asked after it. */
+const askedMax = 1_000;
+/** A page that took longer to gather is too old to be built on: what ended meanwhile may be forgotten (Router.recentlyActive). */
+const gatherMs = 5_000;
+
+/** What one answer of sync or list is gathered for. */
+export interface PageRequest {
+  readonly user: UserId;
+  readonly after: ConversationId | null;
+  readonly limit: number;
+  /** Where the client stands, by conversation. */
+  readonly positions: ReadonlyMap<ConversationId, Seq>;
+  /** Whether totals over all memberships are wanted. */
+  readonly withTotals: boolean;
+  /** How long owners may take, milliseconds. */
+  readonly askMs: number;
+}
+
+/** A page as built. `pending`: their owners have not answered. */
+export interface Page {
+  readonly userSeq: number;
+  /** Encoded already: for replies only. */
+  readonly rows: readonly RowTuple[];
+  /** Whose rows those are. */
+  readonly shown: readonly ConversationId[];
+  readonly next: ConversationId | null;
+  /** Zero where they were not wanted. */
+  readonly totals: TotalsTuple;
+  readonly pending: readonly ConversationId[];
+  readonly resumed: Resumed;
+}
+
+type Asked = ReadonlyMap<ConversationId, RowPart | null>;
+type Missed = ReadonlyMap<ConversationId, readonly EntryRow[]>;
+type Resumed = Results["sync"][5];
+/** A row; `gone`: nothing to show; `pending`: its owner has not spoken. */
+type Taken = RowPart | "gone" | "pending";
+
+/**
+ * Gathers a page, then builds it and hands it to `use` in one synchronous step: what `use` subscribes to is shown as it
+ * stands at that moment, and authorised then. Rejects with a retryable AppError where the store does not answer.
+ */
+export async function gatherPage<T>(world: SessionWorld, request: PageRequest, use: (page: Page) => T): Promise<T> {
+  const startedAt = world.clock.monotonic();
+  const { user, after, limit, withTotals } = request;
+  const page = await world.store.readSync(user, after, limit, withTotals);
+  const asked = await askOwners(world, user, toAsk(world, user, page), request.askMs);
+  const missed = await readMissed(world, request, page.rows);
+  if (world.clock.monotonic() - startedAt > gatherMs) {
+    throw new AppError("store_unavailable", "reading took too long", { retryAfterMs: 1000 });
+  }
+  return use(new PageBuilder(world, user, asked).build(page, missed));
+}
+
+/** Conversations that the store cannot speak for: left open by an owner, or active until a moment ago. */
+function toAsk(world: SessionWorld, user: UserId, page: SyncPage): readonly ConversationId[] {
+  const found = new Set<ConversationId>();
+  const look = (conversation: ConversationId, open: boolean, through: Seq): void => {
+    const standing = world.rows.standing(conversation, user);
+    const known =
+      standing.state === "active" ? standing.seen?.totalsThrough === through : standing.state === "quiet" && !open;
+    const gone = standing.state === "active" && standing.seen === null;
+    if (!known && !gone && found.size < askedMax) found.add(conversation);
+  };
+  for (const { head } of page.rows) if (head) look(head.conversation, head.openEpoch !== 0, head.totalsThrough);
+  for (const count of page.counts) look(count.conversation, count.open, count.totalsThrough);
+  return [...found];
+}
+
+/** Who does not answer in time is left out; null: the person is no member there. */
+async function askOwners(
+  world: SessionWorld,
+  user: UserId,
+  conversations: readonly ConversationId[],
+  timeoutMs: number,
+): Promise<Asked> {
+  const asked = new Map<ConversationId, RowPart | null>();
+  const ask = async (conversation: ConversationId): Promise<void> => {
+    try {
+      asked.set(conversation, await world.rows.ask(conversation, user, timeoutMs));
+    } catch (error) {
+      world.meter.dropped("row_late");
+      world.log.debug({ err: error, conversation }, "an owner did not answer in time");
+    }
+  };
+  await Promise.all(conversations.map(ask));
+  return asked;
+}
+
+/** Entries after the client's positions, where they are few enough. */
+async function readMissed(world: SessionWorld, { positions }: PageRequest, rows: readonly SyncRow[]): Promise<Missed> {
+  const wanted = rows.flatMap(({ membership, head, member }) => {
+    const position = positions.get(membership.conversation);
+    if (position === undefined || head === null || position >= head.seq) return [];
+    const from = Math.max(position + 1, member?.floor ?? membership.floor);
+    const limit = head.seq - from + 1;
+    if (limit < 1 || limit > limits.resumeEntriesMax) return [];
+    const { conversation } = membership;
+    return [{ conversation, from, direction: "up" as const, limit, bytesMax: limits.pageBytesMax, scanMax: limit }];
+  });
+  if (wanted.length === 0) return new Map();
+  const ranges = await world.store.readRanges(wanted, limits.frameBytesMax);
+  return new Map(wanted.map(({ conversation }, i) => [conversation, ranges[i]?.entries ?? []]));
+}
+
+/** One row that the answer shows. */
+interface Shown {
+  readonly conversation: ConversationId;
+  readonly encoded: Encoded;
+  readonly part: RowPart;
+}
+
+/** Builds one answer without waiting for anything. */
+class PageBuilder {
+  readonly #world: SessionWorld;
+  readonly #user: UserId;
+  readonly #asked: Asked;
+  /** Unread by conversation; null where it is not shown. */
+  readonly #unread = new Map<ConversationId, number | null>();
+  readonly #pending = new Set<ConversationId>();
+  #bytesLeft = limits.frameBytesMax - frameBytes;
+
+  constructor(world: SessionWorld, user: UserId, asked: Asked) {
+    this.#world = world;
+    this.#user = user;
+    this.#asked = asked;
+  }
+
+  build(page: SyncPage, missed: Missed): Page {
+    const shown: Shown[] = [];
+    const next = this.#showRows(page, shown);
+    // Before `pending` is read: totals find more of them.
+    const totals = this.#totals(page.counts);
+    return {
+      userSeq: page.user?.userSeq ?? 0,
+      rows: shown.map(({ encoded }) => encoded as unknown as RowTuple),
+      shown: shown.map(({ conversation }) => conversation),
+      next,
+      totals,
+      pending: [...this.#pending],
+      resumed: shown.flatMap(({ conversation, part }) => this.#resume(conversation, part, missed.get(conversation))),
+    };
+  }
+
+  /** Rows in order until the bytes are spent; answers where the next page begins. */
+  #showRows(page: SyncPage, shown: Shown[]): ConversationId | null {
+    let bytes = 0;
+    let last: ConversationId | null = null;
+    for (const row of page.rows) {
+      const { conversation } = row.membership;
+      const part = this.#take(row);
+      const one = typeof part === "string" ? null : { conversation, part, encoded: encodeRow(row, part) };
+      bytes += one?.encoded.bytes.length ?? 0;
+      if (bytes > rowBytesMax && shown.length > 0) return last;
+      last = conversation;
+      if (one) shown.push(one);
+      if (part === "pending") this.#pending.add(conversation);
+      this.#unread.set(conversation, one ? unreadOfPart(one.part) : null);
+    }
+    this.#bytesLeft -= bytes;
+    return page.more ? last : null;
+  }
+
+  /** A row as it stands now, from whoever may speak for it. */
+  #take(row: SyncRow): Taken {
+    const { conversation } = row.membership;
+    const standing = this.#world.rows.standing(conversation, this.#user);
+    const asked = this.#asked.get(conversation);
+    if (standing.state === "active") {
+      if (standing.seen === null) return "gone";
+      const fits = asked && asked.head[0] === standing.seen.head[0] ? asked : null;
+      return peekedPart(row, standing.seen) ?? fits ?? "pending";
+    }
+    if (asked === null) return "gone";
+    if (standing.state === "recent") return "pending";
+    if (asked !== undefined) return asked;
+    if (row.head !== null && row.head.openEpoch !== 0) return "pending";
+    return storedPart(row) ?? this.#dangling();
+  }
+
+  #dangling(): "gone" {
+    this.#world.meter.danglingRecord("membership");
+    return "gone";
+  }
+
+  /** Sums over all memberships, muted ones apart; what is pending is left out and follows with its row. */
+  #totals(counts: readonly SyncCount[]): TotalsTuple {
+    let unread = 0;
+    let muted = 0;
+    for (const count of counts) {
+      const known = this.#unread.get(count.conversation);
+      const one = (known === undefined ? this.#count(count) : known) ?? 0;
+      if (count.muted) muted += one;
+      else unread += one;
+    }
+    return [unread, muted];
+  }
+
+  /** Unread of a conversation that is not on this page; null where it is not known or no membership. */
+  #count(count: SyncCount): number | null {
+    const { conversation, cursor } = count;
+    const standing = this.#world.rows.standing(conversation, this.#user);
+    const asked = this.#asked.get(conversation);
+    if (standing.state === "active") {
+      const { seen } = standing;
+      if (seen === null) return null;
+      if (seen.totalsThrough === count.totalsThrough) {
+        const [seq, ordinal, own] = seen.membership[1];
+        const myTotal = count.myTotal + seen.sentSince;
+        return unreadOf({ headOrdinal: seen.head[1], myTotal, cursor, join: { seq, ordinal, own } });
+      }
+      if (asked && asked.head[0] === seen.head[0]) return unreadOfPart(asked);
+    } else if (asked === null) return null;
+    else if (standing.state === "quiet" && asked) return unreadOfPart(asked);
+    else if (standing.state === "quiet" && !count.open) return unreadOf(count);
+    this.#pending.add(conversation);
+    return null;
+  }
+
+  /** The entries that this member missed: not below the floor, not past the head that the row tells. */
+  #resume(conversation: ConversationId, part: RowPart, missed: readonly EntryRow[] | undefined): Resumed {
+    const entries: EntryTuple[] = [];
+    for (const { seq, bytes } of missed ?? []) {
+      if (seq < part.membership[2]) continue;
+      if (seq > part.head[0] || this.#bytesLeft < bytes.length + resumedBytes) break;
+      this.#bytesLeft -= bytes.length;
+      entries.push(new Encoded(bytes) as unknown as EntryTuple);
+    }
+    if (entries.length === 0) return [];
+    this.#bytesLeft -= resumedBytes;
+    return [[conversation, entries]];
+  }
+}
+
+/** Encoded once: its size decides how many fit, and the answer takes the bytes as they are. */
+function encodeRow({ membership }: SyncRow, part: RowPart): Encoded {
+  const settings: SettingsTuple = [membership.muted, membership.markedUnread];
+  return new Encoded(encode(toRow(membership.conversation, part, settings)));
+}
