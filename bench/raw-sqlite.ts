@@ -1,9 +1,12 @@
-// The baseline of durability: the rows of the log inserted raw, by nobody else's leave, in commits of 64, WAL, FULL.
-import { Database } from "bun:sqlite";
+// The baseline of durability: the same rows into the same table, inserted raw in commits of 64, WAL, synchronous FULL.
+import type { Database } from "bun:sqlite";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { encode } from "../src/protocol/codec";
+import { migrate } from "../src/storage/migrations";
+import { openForWriting } from "../src/storage/sqlite-open";
+import { sqliteMigrations } from "../src/storage/sqlite-schema";
 import { cpuSeconds } from "./process-stats";
 import { textBytes } from "./messages";
 
@@ -18,14 +21,8 @@ const rowsPerCommit = 64;
 /** Inserts rows of `conversations` logs in turn for `seconds`, and prints what it reached as a JSON line. */
 export function insertRaw(conversations: number, seconds: number): void {
   const folder = mkdtempSync(join(tmpdir(), "parley-raw-"));
-  const db = new Database(join(folder, "raw.sqlite"), { create: true });
-  db.run("PRAGMA journal_mode = WAL");
-  db.run("PRAGMA synchronous = FULL");
-  db.run(
-    "CREATE TABLE entries (conversation TEXT, seq INTEGER, ordinal INTEGER, kind INTEGER, counts INTEGER, sender TEXT, " +
-      "client_id TEXT, bytes BLOB, PRIMARY KEY (conversation, seq)) WITHOUT ROWID",
-  );
-  db.run("CREATE UNIQUE INDEX once ON entries (conversation, sender, client_id) WHERE client_id IS NOT NULL");
+  const db = openForWriting(join(folder, "raw.sqlite"));
+  migrate(db, sqliteMigrations);
   console.log(JSON.stringify(insertFor(db, conversations, seconds)));
   db.close();
   rmSync(folder, { recursive: true });
@@ -33,14 +30,13 @@ export function insertRaw(conversations: number, seconds: number): void {
 
 function insertFor(db: Database, conversations: number, seconds: number): RawInserts {
   const insert = db.prepare("INSERT INTO entries VALUES (?, ?, ?, 1, 1, ?, ?, ?)");
-  const names = Array.from({ length: conversations }, (_, i) => `g${i.toString(36).padStart(22, "0")}`);
   let row = 0;
   const commit = db.transaction(() => {
     for (let i = 0; i < rowsPerCommit; i++, row++) {
-      const conversation = names[row % conversations]!;
+      const conversation = row % conversations;
       const seq = Math.floor(row / conversations) + 1;
       const clientId = row.toString().padStart(16, "0");
-      const sender = `bench-${row % conversations}-0`;
+      const sender = `bench-${conversation}-0`;
       insert.run(conversation, seq, seq, sender, clientId, bytesOf(seq));
     }
   });

@@ -73,6 +73,16 @@ export class Connection {
     return promise;
   }
 
+  /** Sends frames that are encoded already. */
+  sendBytes(frames: Uint8Array): void {
+    this.#socket.send(frames as BufferSource);
+  }
+
+  /** The answer to a request with an id of the caller's choice. */
+  answerTo(id: number): Promise<unknown> {
+    return new Promise((resolve, reject) => void this.#pending.set(id, { resolve, reject }));
+  }
+
   close(): void {
     this.#socket.close();
   }

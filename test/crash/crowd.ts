@@ -2,7 +2,7 @@
 // groups and a channel. Owned by run.ts, which decides when the server dies.
 import type { Recorder } from "../history/recorder";
 import { Refused } from "./connection";
-import type { Random } from "./random";
+import type { Random } from "../sim/random";
 import { ResumingClient } from "./resuming-client";
 import type { ServerProcess } from "./server-process";
 

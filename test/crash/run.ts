@@ -4,10 +4,9 @@ import { parseArgs } from "node:util";
 import { describeViolation } from "../history/checker";
 import type { Violation } from "../history/checker";
 import { Recorder } from "../history/recorder";
+import { Random } from "../sim/random";
 import { Connection } from "./connection";
 import { Crowd, pause, until } from "./crowd";
-import { seededRandom } from "./random";
-import type { Random } from "./random";
 import { readMessage } from "./resuming-client";
 import { ServerProcess } from "./server-process";
 
@@ -36,7 +35,7 @@ export const crashPoints = ["commit.before", "commit.after", "ack.before-fanout"
 
 /** Runs a plan to its end. Rejects when the server does not come back, or its clients do not catch up. */
 export async function runCrashes(plan: CrashPlan): Promise<CrashOutcome> {
-  const random = seededRandom(plan.seed);
+  const random = new Random(plan.seed);
   const recorder = new Recorder();
   await using server = new ServerProcess();
   await server.start(plan.environment ? { environment: plan.environment } : {});
@@ -84,8 +83,9 @@ async function lifeUpTo(
   recorder: Recorder,
   random: Random,
 ): Promise<void> {
-  const armed = `${point}=kill:${random.between(5, 60)}`;
-  await server.start({ environment: { ...plan.environment, PARLEY_FAILPOINTS: armed } });
+  const armed = `${point}=exit@${random.between(5, 60)}`;
+  const failpoints = [plan.environment?.["PARLEY_FAILPOINTS"] ?? "", armed].join(",");
+  await server.start({ environment: { ...plan.environment, PARLEY_FAILPOINTS: failpoints } });
   const ended = server.exited.then(() => "ended" as const);
   const outcome = await Promise.race([ended, pause(20_000).then(() => "alive" as const)]);
   if (outcome === "alive") throw new Error(`the server did not end itself at ${armed}`);

@@ -75,8 +75,8 @@ function collect(events: readonly HistoryEvent[]): Map<string, Conversation> {
   const found = new Map<string, Conversation>();
   for (const event of events) {
     if (event.e === "fault" || event.e === "end") continue;
-    let conversation = found.get(event.conv);
-    if (!conversation) found.set(event.conv, (conversation = emptyConversation()));
+    const conversation = found.get(event.conv) ?? emptyConversation();
+    found.set(event.conv, conversation);
     file(conversation, event);
   }
   return found;

@@ -1,0 +1,27 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { ServerProcess } from "../crash/server-process";
+import { Random } from "../sim/random";
+import { World } from "./world";
+
+const seeds = process.env["UNREAD_SEED"]
+  ? [Number(process.env["UNREAD_SEED"])]
+  : Array.from({ length: 4 }, () => Math.floor(Math.random() * 2 ** 31));
+const rounds = 8;
+const stepsPerRound = 25;
+const server = new ServerProcess();
+
+beforeAll(() => server.start());
+afterAll(() => server[Symbol.asyncDispose]());
+
+for (const seed of seeds) {
+  test(`server, clients and a count over the log agree on every unread number (UNREAD_SEED=${seed})`, async () => {
+    await using world = await World.begin(server, new Random(seed));
+    for (let round = 0; round < rounds; round++) {
+      for (let step = 0; step < stepsPerRound; step++) await world.step();
+      await world.settle();
+      const differences = await world.differences();
+      if (differences.length > 0) console.error(`seed ${seed}, round ${round}:\n${world.trace.join("\n")}`);
+      expect(differences).toEqual([]);
+    }
+  }, 120_000);
+}
