@@ -247,6 +247,8 @@ export class CommitPipeline {
       }
       this.#committing = true;
       if (isControlOn("negative.fanoutBeforeCommit")) this.#host.stored(batch);
+      if (isControlOn("negative.ackBeforeCommit"))
+        for (const { work, answer } of batch.works) answerWith(work.reply, answer);
       const settle = (result: Committed): void => {
         this.#committing = false;
         if (!this.#ended) this.#settle(batch, result);

@@ -17,7 +17,7 @@ export class Crowd {
   readonly #run: string;
   /** Conversations in which everybody listed may send. */
   readonly #rooms: { readonly conv: string; readonly members: readonly string[] }[] = [];
-  readonly #busy = new Map<string, Promise<void>>();
+  readonly #busy = new Set<Promise<unknown>>();
   #serial = 0;
   #talking = false;
   #talk: Promise<unknown> = Promise.resolve();
@@ -47,7 +47,7 @@ export class Crowd {
 
   /** Sends acknowledged so far, by anybody. */
   get acked(): number {
-    return this.clients.reduce((sum, client) => sum + client.acked, 0);
+    return this.clients.reduce((sum, client) => sum + client.acknowledged.length, 0);
   }
 
   /** Connects everybody and makes the conversations. */
@@ -88,7 +88,7 @@ export class Crowd {
   async hush(): Promise<void> {
     this.#talking = false;
     await this.#talk;
-    await Promise.all(this.#busy.values());
+    await Promise.all(this.#busy);
   }
 
   /** Resolves once everything queued is acknowledged and everybody has everything. Rejects after a minute. */
@@ -128,7 +128,8 @@ export class Crowd {
       const { conv } = this.#random.pick(mine);
       const count = this.#random.between(1, 6);
       if (client.queued < queuedMax) for (let i = 0; i < count; i++) this.#say(client, conv);
-      if (this.#random.next() < 0.3) this.#read(client, this.#random.pick(this.conversations));
+      if (this.#random.chance(0.3)) this.#read(client, this.#random.pick(this.conversations));
+      if (this.#random.chance(0.05)) this.#repeat(client);
       await pause(this.#random.between(1, 12));
     }
   }
@@ -138,17 +139,27 @@ export class Crowd {
     client.send(conv, cid, `${cid} says ${this.#random.between(0, 2 ** 31).toString(36)}`);
   }
 
-  /** One mark of a person and conversation at a time, over all devices: two would be answered in any order. */
+  /** Two marks at once, the higher one first: whichever is stored last must not move the cursor back. */
   #read(client: ResumingClient, conv: string): void {
-    const key = `${client.setup.user} ${conv}`;
-    if (!client.known.has(conv) || this.#busy.has(key)) return;
-    const done = client.markRead(conv).catch((error: unknown) => {
-      if (!(error instanceof Refused) || error.code !== "no_access") throw error;
-    });
-    this.#busy.set(
-      key,
-      done.finally(() => this.#busy.delete(key)),
-    );
+    const position = client.known.get(conv)?.position ?? 0;
+    if (position === 0) return;
+    const lower = this.#random.between(1, position);
+    this.#keep(Promise.all([client.markRead(conv, position), client.markRead(conv, lower)]));
+  }
+
+  #repeat(client: ResumingClient): void {
+    const some = client.acknowledged;
+    if (some.length > 0) this.#keep(client.repeat(this.#random.pick(some)));
+  }
+
+  /** Keeps count of what is under way. That somebody is no member just now is part of the game. */
+  #keep(done: Promise<unknown>): void {
+    const kept = done
+      .catch((error: unknown) => {
+        if (!(error instanceof Refused) || error.code !== "no_access") throw error;
+      })
+      .finally(() => this.#busy.delete(kept));
+    this.#busy.add(kept);
   }
 
   /** `dee` leaves a group and is added to it again, over and over; she is in it at the end. */

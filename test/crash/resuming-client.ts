@@ -31,6 +31,14 @@ interface Known {
   joinSeq: number;
 }
 
+/** A message of this client that is stored. */
+export interface Acknowledged {
+  readonly conv: string;
+  readonly cid: string;
+  readonly body: string;
+  readonly seq: number;
+}
+
 interface Queued {
   readonly cid: string;
   readonly body: string;
@@ -41,8 +49,8 @@ export class ResumingClient {
   readonly setup: ClientSetup;
   readonly sess: string;
   readonly known = new Map<string, Known>();
-  /** Sends acknowledged so far. */
-  acked = 0;
+  /** Sends acknowledged so far, in order. */
+  readonly acknowledged: Acknowledged[] = [];
   readonly #outbox = new Map<string, Queued[]>();
   readonly #sending = new Set<string>();
   #connection: Connection | null = null;
@@ -90,14 +98,23 @@ export class ResumingClient {
     this.#drain(conv);
   }
 
-  /** Marks read up to what was delivered; resolves once acknowledged. One at a time for each person and conversation. */
-  async markRead(conv: string): Promise<void> {
+  /** Marks read up to `seq`; resolves once acknowledged. */
+  async markRead(conv: string, seq: number): Promise<void> {
     const { recorder, user, device } = this.setup;
-    const seq = this.known.get(conv)?.position ?? 0;
-    if (seq === 0) return;
+    const asked = recorder.marksNow();
     const [[stored]] = await this.untilDone((connection) => connection.ask("read", [conv, "read", seq]));
-    recorder.readAck(device, user, conv, stored);
+    recorder.readAck(device, user, conv, stored, asked);
     this.#sawCursor(conv, stored);
+  }
+
+  /**
+   * Sends a message again that was acknowledged before, as an outbox does that forgot the acknowledgement. Its answer is
+   * recorded only where it names another seq: retries do not stand in a history.
+   */
+  async repeat({ conv, cid, body, seq }: Acknowledged): Promise<void> {
+    const { recorder, user } = this.setup;
+    const [outcome] = await this.untilDone((connection) => connection.ask("send", [conv, [[cid, [body]]]]));
+    if (typeof outcome === "number" && outcome !== seq) recorder.ack(this.sess, user, conv, cid, outcome);
   }
 
   /** Repeats an operation until it is done or refused for good (rejects). */
@@ -272,7 +289,7 @@ export class ResumingClient {
       if (!item) return;
       queue.shift();
       if (typeof outcome !== "number") continue;
-      this.acked++;
+      this.acknowledged.push({ conv, ...item, seq: outcome });
       this.setup.recorder.ack(this.sess, this.setup.user, conv, item.cid, outcome);
     }
   }

@@ -181,7 +181,7 @@ test("a push that lags behind another device is no regression, one that lags beh
   const recorder = new Recorder();
   for (const seq of [1, 2])
     recorder.log({ conv, seq, ordinal: seq, kind: 1, cid: `${seq}`, user: "bob", body: "b", epoch: null });
-  recorder.readAck("phone", "ann", conv, 2);
+  recorder.readAck("phone", "ann", conv, 2, recorder.marksNow());
   recorder.readPushed("laptop", "ann", conv, 1);
   expect(recorder.finish()).toEqual([]);
 
@@ -194,7 +194,7 @@ test("an answer that is older than what became known meanwhile is no regression,
   for (const seq of [1, 2])
     recorder.log({ conv, seq, ordinal: seq, kind: 1, cid: `${seq}`, user: "bob", body: "b", epoch: null });
   const asked = recorder.marksNow();
-  recorder.readAck("phone", "ann", conv, 2);
+  recorder.readAck("phone", "ann", conv, 2, recorder.marksNow());
   recorder.readAnswered("laptop", "ann", conv, 1, asked);
   expect(recorder.finish()).toEqual([]);
 

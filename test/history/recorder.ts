@@ -34,8 +34,12 @@ export class Recorder {
     this.#events.push({ e: "join", sess, conv, seq });
   }
 
-  /** The caller has at most one read mark of a (person, conversation) in flight: two would be answered in any order. */
-  readAck(device: string, user: string, conv: string, seq: number): void {
+  /**
+   * A read mark was acknowledged as `seq`; `asked` are the marks known when it left. Several may be in flight and their
+   * answers arrive in any order, so one below a mark that became known meanwhile is left out.
+   */
+  readAck(device: string, user: string, conv: string, seq: number, asked: ReadonlyMap<string, number>): void {
+    if (this.#isLate(user, conv, seq, asked)) return;
     this.#note(device, user, conv, seq);
     this.#events.push({ e: "readack", t: this.#now(), user, conv, seq });
   }
@@ -50,9 +54,7 @@ export class Recorder {
    * only while the answer was under way is no regression and is left out.
    */
   readAnswered(device: string, user: string, conv: string, seq: number, asked: ReadonlyMap<string, number>): void {
-    const key = JSON.stringify([user, conv]);
-    const late = seq >= (asked.get(key) ?? 0) && seq < (this.#highest.get(key) ?? 0);
-    if (!late) this.readSeen(device, user, conv, seq);
+    if (!this.#isLate(user, conv, seq, asked)) this.readSeen(device, user, conv, seq);
   }
 
   /** A cursor that was asked for after everything recorded so far. */
@@ -96,6 +98,11 @@ export class Recorder {
     const writer = Bun.file(file).writer();
     for (const event of this.#events) void writer.write(`${JSON.stringify(event)}\n`);
     await writer.end();
+  }
+
+  #isLate(user: string, conv: string, seq: number, asked: ReadonlyMap<string, number>): boolean {
+    const key = JSON.stringify([user, conv]);
+    return seq >= (asked.get(key) ?? 0) && seq < (this.#highest.get(key) ?? 0);
   }
 
   #note(device: string, user: string, conv: string, seq: number): void {
