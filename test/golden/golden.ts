@@ -6,6 +6,8 @@ export interface GoldenFrame {
   readonly name: string;
   readonly from: "client" | "server";
   readonly bytes: Uint8Array;
+  /** The frame as JSON, as PROTOCOL.md shows it. */
+  readonly json: string;
   readonly frame: readonly unknown[];
 }
 
@@ -15,7 +17,7 @@ export async function goldenFrames(): Promise<readonly GoldenFrame[]> {
   return lines.map((line) => {
     const { name, from, hex, frame } = JSON.parse(line) as Readonly<Record<"name" | "hex", string>> &
       Pick<GoldenFrame, "from" | "frame">;
-    return { name, from, bytes: fromHex(hex), frame: revive(frame) as readonly unknown[] };
+    return { name, from, bytes: fromHex(hex), json: JSON.stringify(frame), frame: revive(frame) as readonly unknown[] };
   });
 }
 
