@@ -27,7 +27,8 @@ export function createSystemClock(): ClientClock {
 }
 
 function unref(timer: unknown): void {
-  if (typeof timer === "object" && timer !== null && "unref" in timer && typeof timer.unref === "function") timer.unref();
+  if (typeof timer === "object" && timer !== null && "unref" in timer && typeof timer.unref === "function")
+    timer.unref();
 }
 
 /** A macrotask without the 4 ms (hidden pages: 1 s) that browsers add to nested time-outs. */

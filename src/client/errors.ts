@@ -7,7 +7,7 @@ const localCodes = {
   offline: "retry",
   disconnected: "unknown",
   deadline: "unknown",
-  closed: "final",
+  closed: "unknown",
   signed_out: "final",
   bad_answer: "unknown",
   outbox_full: "final",
@@ -30,7 +30,13 @@ export class ClientError extends Error {
   /** How long the server asks to wait, milliseconds. */
   readonly retryAfterMs: number | null;
 
-  constructor(code: string, outcome?: Outcome, message?: string, details: unknown = null, retryAfterMs: number | null = null) {
+  constructor(
+    code: string,
+    outcome?: Outcome,
+    message?: string,
+    details: unknown = null,
+    retryAfterMs: number | null = null,
+  ) {
     super(message ?? (code in errorCodes ? errorCodes[code as keyof typeof errorCodes].says : code));
     this.name = "ClientError";
     this.code = code;
@@ -49,5 +55,9 @@ function outcomeOf(code: string): Outcome {
 export function toClientError(thrown: unknown): ClientError {
   if (thrown instanceof ClientError) return thrown;
   const code = thrown instanceof Error && "code" in thrown ? String(thrown.code) : "bad_answer";
-  return new ClientError(code in errorCodes ? code : "bad_answer", undefined, thrown instanceof Error ? thrown.message : code);
+  return new ClientError(
+    code in errorCodes ? code : "bad_answer",
+    undefined,
+    thrown instanceof Error ? thrown.message : code,
+  );
 }

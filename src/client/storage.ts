@@ -1,7 +1,7 @@
 // Where a client keeps its outbox and cache: a port of two methods, and the driver in memory.
 // Called by Journal only. Drivers: memory, indexeddb-storage.ts, file-storage.ts (Bun and Node, its own entry point).
 
-/** Plain data: what structured clone and MessagePack both carry. `undefined` as a value removes the key. */
+/** Plain data that nobody changes: what structured clone and MessagePack both carry. `undefined` as a value removes the key. */
 export type StorageChange = readonly [key: string, value: unknown];
 
 /** Keeps records by key. One storage may serve several clients (tabs). */
@@ -20,13 +20,13 @@ export function memoryStorage(): ClientStorage {
   return {
     async read(prefix) {
       const found: StorageChange[] = [];
-      for (const [key, value] of records) if (key.startsWith(prefix)) found.push([key, structuredClone(value)]);
+      for (const [key, value] of records) if (key.startsWith(prefix)) found.push([key, value]);
       return found.sort(([a], [b]) => (a < b ? -1 : 1));
     },
     async write(changes) {
       for (const [key, value] of changes) {
         if (value === undefined) records.delete(key);
-        else records.set(key, structuredClone(value));
+        else records.set(key, value);
       }
     },
     async close() {},

@@ -4,6 +4,7 @@ import type { EntryTuple, Role } from "../protocol/entry";
 import type { ClientId, ConversationId, DeviceId, Seq, UserId, UserSeq } from "../protocol/ids";
 import type { ClientError } from "./errors";
 import type { ClientClock } from "./clock";
+import type { Locks } from "./queue-lock";
 import type { ClientStorage } from "./storage";
 
 /** Stops what began it: a subscription, a listener. Idempotent. */
@@ -29,6 +30,8 @@ export interface ClientOptions {
   readonly token: () => Promise<string | null>;
   /** Keeps the outbox and the cache. Default: IndexedDB where there is one, else memory. `@parley/client/node` has a file. */
   readonly storage?: ClientStorage;
+  /** Sees to it that one tab alone drains a queue. Default: the platform's Web Locks; null where one client uses the storage. */
+  readonly locks?: Locks | null;
   /** The WebSocket to use where there is no global one (Node before 22: the `ws` package). */
   readonly webSocket?: WebSocketConstructor;
   /** This installation's id, kept by the application. Default: made once and kept in the storage. */
@@ -61,7 +64,7 @@ export interface ClientSocket {
   onmessage: ((event: { readonly data: unknown }) => void) | null;
   onclose: ((event: { readonly code: number; readonly reason: string }) => void) | null;
   onerror: ((event: never) => void) | null;
-  // biome-ignore lint/suspicious/noExplicitAny: DOM, Bun and the ws package type this argument differently
+  /** `never`, as the DOM, Bun and the ws package type it differently; it is handed a Uint8Array. */
   send(data: never): void;
   close(code?: number, reason?: string): void;
 }
@@ -273,9 +276,19 @@ export interface ClientEvents {
   };
   /** My stored cursor, as sync, a push or an answer showed it. */
   cursor: { readonly conversation: ConversationId; readonly seq: Seq; readonly unread: number };
-  signal: { readonly conversation: ConversationId; readonly user: UserId; readonly kind: string; readonly data: unknown };
+  signal: {
+    readonly conversation: ConversationId;
+    readonly user: UserId;
+    readonly kind: string;
+    readonly data: unknown;
+  };
   /** A change of my own feed that was pushed. */
-  feed: { readonly userSeq: UserSeq; readonly kind: string; readonly subject: string; readonly data: readonly unknown[] };
+  feed: {
+    readonly userSeq: UserSeq;
+    readonly kind: string;
+    readonly subject: string;
+    readonly data: readonly unknown[];
+  };
   /** What went wrong without anybody waiting for it: storage, a malformed push, a listener that threw. */
   error: { readonly error: Error };
 }
