@@ -1,4 +1,4 @@
-// Builds the demo page into dist/web: one script, one style sheet, the logo and the typeface; nothing inline, nothing from elsewhere.
+// Builds the demo page into dist/web: a script and its service worker, one style sheet, the logo and the typeface; nothing inline, nothing from elsewhere.
 // Run by `npm run build` and before a start whose page is missing or older than its sources.
 import { cp, mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -12,6 +12,7 @@ export async function buildWeb(folder: string, web = join(root, "web")): Promise
   await rm(draft, { recursive: true, force: true });
   await mkdir(draft, { recursive: true });
   await bundle(join(web, "main.tsx"), join(draft, "app.js"));
+  await bundle(join(web, "offline-worker.ts"), join(draft, "offline-worker.js"));
   await bundle(join(web, "app.css"), join(draft, "app.css"));
   for (const file of ["index.html", "logo.svg"]) await cp(join(web, file), join(draft, file));
   for (const subset of fonts) await cp(fontFile(subset), join(draft, `onest-${subset}.woff2`));

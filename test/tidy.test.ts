@@ -150,6 +150,10 @@ describe("names and first lines", () => {
     );
   });
 
+  test("no error is swallowed by an empty catch", () => {
+    expectNone(sources.filter(({ text }) => /\bcatch\s*(\([^)]*\)\s*)?\{\s*\}/.test(text)).map(({ path }) => path));
+  });
+
   test("no test is skipped, and none sleeps", () => {
     const skipped = /\b(test|describe|it)\.(skip|todo|only|failing)\b/;
     const tests = sources.filter(({ path }) => /\.(test|case)\.tsx?$/.test(path) && path !== "test/tidy.test.ts");

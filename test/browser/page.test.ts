@@ -1,0 +1,274 @@
+// The page in a real Chromium against a real server: two people talk, lose the line, reload, and lose nothing.
+// Under the content policy that the server really sends; a violation or any complaint of the console fails the test.
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Browser, BrowserContext, BrowserContextOptions } from "playwright-core";
+import { loadConfig } from "../../src/lib/config";
+import { type RunningServer, startServer } from "../../src/server";
+import { findChromium, openBrowser } from "./chromium";
+import { Link } from "./link";
+import { Window } from "./window";
+
+const chromium = await findChromium();
+const testBrowser = test.skipIf(chromium === null);
+let browser: Browser;
+
+beforeAll(async () => {
+  if (chromium !== null) browser = await openBrowser(chromium);
+});
+
+afterAll(async () => {
+  await browser?.close();
+});
+
+testBrowser("two windows of one browser are two people who talk, and ticks tell how far a message came", async () => {
+  await using world = await World.create();
+  const context = await world.context();
+  const [ann, bob] = [await Window.signIn(context, world.url, "ann"), await Window.signIn(context, world.url, "bob")];
+
+  await ann.startDirect("bob");
+  await ann.write("Is the pier free on Thursday?");
+  await ann.ticked("Is the pier free", "Stored");
+  await bob.unread("ann", 1);
+  await bob.titled("(1) Parley");
+
+  await bob.row("ann").click();
+  await ann.ticked("Is the pier free", "Read");
+  await bob.unread("ann", 0);
+  await bob.titled("Parley");
+
+  await bob.page.locator(".composer textarea").pressSequentially("It is.");
+  await ann.page.getByText("bob is typing").waitFor();
+  await bob.page.keyboard.press("Enter");
+  await ann.message("It is.").waitFor();
+  await ann.page.locator(".heading").getByText("Online").waitFor();
+
+  expect(await ann.texts()).toEqual(["Is the pier free on Thursday?", "It is."]);
+  expect(await bob.texts()).toEqual(await ann.texts());
+  expect([...ann.complaints, ...bob.complaints]).toEqual([]);
+});
+
+testBrowser("naming somebody who never signed in is answered in words, and leaves nothing behind", async () => {
+  await using world = await World.create();
+  const ann = await Window.signIn(await world.context(), world.url, "ann");
+
+  await ann.fillStart("zed");
+  await ann.page.getByRole("alert").getByText("Nobody by the name zed has signed in yet.").waitFor();
+  await ann.page.keyboard.press("Escape");
+  await ann.page.reload();
+  await ann.online();
+
+  expect(await ann.page.locator(".row").count()).toBe(0);
+});
+
+testBrowser(
+  "what is written without a line survives a reload, arrives once and in order, and the numbers agree",
+  async () => {
+    await using world = await World.create();
+    await using link = await Link.to(world.port);
+    const contexts = [await world.context(), await world.context()] as const;
+    const ann = await Window.signIn(contexts[0], link.url, "ann");
+    const bob = await Window.signIn(contexts[1], world.url, "bob");
+    await ann.startDirect("bob");
+    await ann.write("before");
+    await ann.ticked("before", "Stored");
+    await ann.page.waitForFunction(() => navigator.serviceWorker.controller !== null);
+
+    link.cut();
+    await contexts[0].setOffline(true);
+    await ann.page.getByText("Reconnecting").waitFor();
+    await ann.write("first without a line");
+    await ann.write("second without a line");
+    await ann.ticked("second without a line", "Sending");
+    await bob.startGroup("Harbour crew", "ann");
+    await bob.write("Did you see this, ann?");
+    await bob.ticked("Did you see this", "Stored");
+
+    await ann.page.reload();
+    await ann.ticked("first without a line", "Sending");
+    await ann.ticked("second without a line", "Sending");
+    expect(await ann.texts()).toEqual(["before", "first without a line", "second without a line"]);
+
+    await contexts[0].setOffline(false);
+    link.mend();
+    await ann.ticked("second without a line", "Stored");
+    await ann.unread("Harbour crew", 1);
+    await ann.titled("(1) Parley");
+    await bob.unread("ann", 3);
+    await bob.titled("(3) Parley");
+
+    await bob.page.reload();
+    await bob.unread("ann", 3);
+    await bob.titled("(3) Parley");
+    await bob.row("ann").click();
+    await ann.ticked("second without a line", "Read");
+    await bob.unread("ann", 0);
+    expect(await bob.texts()).toEqual(["before", "first without a line", "second without a line"]);
+    expect(await ann.texts()).toEqual(await bob.texts());
+  },
+);
+
+testBrowser("a server that is restarted under the page is found again without a hand on it", async () => {
+  await using world = await World.create();
+  await using link = await Link.to(world.port);
+  const context = await world.context();
+  const [ann, bob] = [await Window.signIn(context, link.url, "ann"), await Window.signIn(context, link.url, "bob")];
+  await ann.startDirect("bob");
+  await ann.write("before the restart");
+  await bob.unread("ann", 1);
+
+  await world.stopServer();
+  await ann.page.getByText("Reconnecting").waitFor();
+  await ann.write("while it was away");
+  await ann.ticked("while it was away", "Sending");
+  await world.startServer();
+  link.mend(world.port);
+
+  await ann.ticked("while it was away", "Stored");
+  await bob.unread("ann", 2);
+  await ann.page.getByText("Reconnecting").waitFor({ state: "hidden" });
+  await bob.row("ann").click();
+  await bob.message("while it was away").waitFor();
+  expect(await bob.texts()).toEqual(["before the restart", "while it was away"]);
+});
+
+testBrowser("a muted conversation stays out of the title, and a draft outlives a reload", async () => {
+  await using world = await World.create();
+  const context = await world.context();
+  const [ann, bob] = [await Window.signIn(context, world.url, "ann"), await Window.signIn(context, world.url, "bob")];
+  await ann.startDirect("bob");
+  await ann.page.locator(".composer textarea").fill("half a tho");
+  await ann.page.getByRole("button", { name: "Mute" }).click();
+  await ann.row("bob").getByText("muted").waitFor({ state: "attached" });
+  await ann.page.keyboard.press("Escape");
+
+  await bob.startDirect("ann");
+  await bob.write("psst");
+  await ann.unread("bob", 1);
+  await ann.page.locator(".myself").getByText("1 unread in muted").waitFor();
+  await ann.page.reload();
+
+  await ann.unread("bob", 1);
+  expect(await ann.page.title()).toBe("Parley");
+  await ann.row("bob").click();
+  expect(await ann.page.locator(".composer textarea").inputValue()).toBe("half a tho");
+});
+
+testBrowser("older messages load above while one scrolls, and none is missing or twice", async () => {
+  await using world = await World.create();
+  const context = await world.context();
+  const [ann, bob] = [await Window.signIn(context, world.url, "ann"), await Window.signIn(context, world.url, "bob")];
+  await ann.startDirect("bob");
+  const sent = Array.from({ length: 130 }, (_, i) => `line ${i + 1}`);
+  for (const text of sent) await ann.write(text);
+  await ann.ticked("line 130", "Stored");
+
+  await bob.row("ann").click();
+  await bob.message("line 130").waitFor();
+  await bob.page.locator(".scroller").evaluate(scrollUpUntilTheBeginning);
+  expect(await bob.texts()).toEqual(sent);
+  expect(await ann.texts()).toEqual(sent);
+});
+
+testBrowser("on a phone's width the list and the conversation take turns, by touch and by keyboard", async () => {
+  await using world = await World.create();
+  const phone = await world.context({ viewport: { width: 390, height: 844 }, colorScheme: "dark" });
+  const ann = await Window.signIn(phone, world.url, "ann");
+  await Window.signIn(await world.context(), world.url, "bob");
+
+  await ann.startDirect("bob");
+  expect(await ann.row("bob").isVisible()).toBe(false);
+  await ann.page.getByRole("button", { name: "Back to the list" }).click();
+  await ann.row("bob").waitFor();
+  expect(await ann.page.locator(".thread").isVisible()).toBe(false);
+
+  await ann.row("bob").focus();
+  await ann.page.keyboard.press("Enter");
+  await ann.page.locator(".thread").waitFor();
+  await ann.page.goBack();
+  await ann.row("bob").waitFor();
+  expect(await ann.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
+});
+
+testBrowser("a script that is not the server's own does not run", async () => {
+  await using world = await World.create();
+  const ann = await Window.signIn(await world.context(), world.url, "ann");
+  await Window.signIn(await world.context(), world.url, "bob");
+  await ann.startDirect("bob");
+  await ann.write("<img src=x onerror=\"document.title='broken'\"><script>document.title='broken'</script>");
+  await ann.ticked("onerror", "Stored");
+
+  const ran = await ann.page.evaluate(() => {
+    const script = document.createElement("script");
+    script.textContent = "document.title = 'broken'";
+    document.head.append(script);
+    return document.title;
+  });
+
+  expect(ran).not.toBe("broken");
+  expect(ann.complaints.some((complaint) => complaint.includes("Content Security Policy"))).toBe(true);
+});
+
+/** Runs in the page. Resolves when the beginning is shown. */
+function scrollUpUntilTheBeginning(scroller: Element): Promise<void> {
+  return new Promise((resolve) => {
+    const climb = (): void => {
+      if (scroller.querySelector(".older")?.textContent?.includes("where it began")) return resolve();
+      scroller.scrollTop = 0;
+      requestAnimationFrame(climb);
+    };
+    climb();
+  });
+}
+
+/** A server with a data folder of its own, restartable, and the browser's contexts that visit it. */
+class World implements AsyncDisposable {
+  readonly #folder: string;
+  readonly #contexts: BrowserContext[] = [];
+  #server: RunningServer | null = null;
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  static async create(): Promise<World> {
+    const world = new World(await mkdtemp(join(tmpdir(), "parley-page-")));
+    await world.startServer();
+    return world;
+  }
+
+  get url(): string {
+    if (this.#server === null) throw new Error("the server is stopped");
+    return this.#server.url;
+  }
+
+  get port(): number {
+    return Number(new URL(this.url).port);
+  }
+
+  async startServer(): Promise<void> {
+    const environment = { PARLEY_PORT: "0", PARLEY_DATA_DIR: this.#folder, PARLEY_LOG_LEVEL: "silent" };
+    const loaded = loadConfig({ environment, file: null });
+    if (!loaded.ok) throw new Error(loaded.problem);
+    this.#server = await startServer(loaded.config);
+  }
+
+  async stopServer(): Promise<void> {
+    await this.#server?.stop();
+    this.#server = null;
+  }
+
+  async context(options: BrowserContextOptions = {}): Promise<BrowserContext> {
+    const context = await browser.newContext(options);
+    this.#contexts.push(context);
+    return context;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const context of this.#contexts) await context.close();
+    await this.stopServer();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+}
