@@ -214,11 +214,14 @@ export class ResumingClient {
 
   #takeEntries(conv: string, entries: readonly EntryTuple[]): void {
     const known = this.#meet(conv);
-    for (const entry of entries) {
-      known.head = Math.max(known.head, entry[0]);
-      if (entry[0] === known.position + 1) this.#deliver(conv, known, entry);
-    }
+    known.head = Math.max(known.head, entries.at(-1)?.[0] ?? 0);
+    this.#deliverNext(conv, known, entries);
     if (known.position < known.head) void this.#fetch(conv);
+  }
+
+  /** Delivers what follows the position; what was delivered, or lies past a gap, is left out. */
+  #deliverNext(conv: string, known: Known, entries: readonly EntryTuple[]): void {
+    for (const entry of entries) if (entry[0] === known.position + 1) this.#deliver(conv, known, entry);
   }
 
   #deliver(conv: string, known: Known, entry: EntryTuple): void {
@@ -251,7 +254,7 @@ export class ResumingClient {
         const [entries, head] = await this.#connection.ask("entries", [conv, known.position + 1, 200]);
         known.head = Math.max(known.head, head);
         if (entries.length === 0) return;
-        for (const entry of entries) if (entry[0] === known.position + 1) this.#deliver(conv, known, entry);
+        this.#deliverNext(conv, known, entries);
       }
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
