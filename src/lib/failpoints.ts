@@ -1,11 +1,76 @@
-// Places where a test may stop, delay or spoil the program, by name. Nothing is on unless `main` was told so.
+// Failpoints and negative controls: places where a test makes the process die, fail or wait, and guarantees it switches off.
+// Off unless main (or a worker's first message) calls `configureFailpoints`; then the one piece of state of lib/ is set once.
 
-/** Passes, unless a test asked for something to happen at `name`. */
-export function failpoint(_name: string): void {
-  // nothing is armed
+type Action = "exit" | "throw" | "delay";
+
+interface Armed {
+  readonly action: Action;
+  /** Milliseconds of a delay. */
+  readonly ms: number;
+  /** Acts on this hit only, counted from 1; 0 acts on every hit. */
+  readonly on: number;
+  hits: number;
 }
 
-/** Whether a test's negative control is on. */
-export function isControlOn(_name: string): boolean {
-  return false;
+/** What a failpoint with the action `throw` throws. */
+export class FailpointError extends Error {
+  override readonly name = "FailpointError";
+}
+
+let given = "";
+let armed: ReadonlyMap<string, Armed> | null = null;
+let controls: ReadonlySet<string> | null = null;
+
+const form = /^(?<name>[a-z][\w.-]*)(?:=(?<action>exit|throw|delay)(?::(?<ms>\d{1,6}))?(?:@(?<on>\d{1,9}))?)?$/i;
+
+/**
+ * Arms failpoints by a list separated by commas or semicolons: `commit.before=exit@3` (kill -9 of this process at the third
+ * hit), `ack.before-fanout=throw`, `commit.after=delay:50`. A name alone, `negative.cursorWithoutMax`, turns that negative
+ * control on. An empty list turns everything off. Throws on what it does not understand.
+ */
+export function configureFailpoints(spec: string): void {
+  const points = new Map<string, Armed>();
+  const names = new Set<string>();
+  for (const part of spec.split(/[,;]/).map((each) => each.trim())) {
+    if (part === "") continue;
+    const { name, action, ms, on } = form.exec(part)?.groups ?? {};
+    if (!name)
+      throw new Error(`a failpoint is name=exit|throw|delay:ms, with @hit at will, or a control's name: ${part}`);
+    if (action) points.set(name, { action: action as Action, ms: Number(ms ?? 0), on: Number(on ?? 0), hits: 0 });
+    else names.add(name);
+  }
+  given = spec;
+  armed = points.size > 0 ? points : null;
+  controls = names.size > 0 ? names : null;
+}
+
+/** What {@link configureFailpoints} was given last: for the first message of a worker, which has its own copy of this state. */
+export function failpointSpec(): string {
+  return given;
+}
+
+/** A place where a test may stop, fail or delay this process. Costs one comparison when nothing is armed. */
+export function failpoint(name: string): void {
+  if (armed !== null) hit(armed.get(name));
+}
+
+/** Whether a negative control is on: code that keeps a guarantee asks, and leaves it unkept so that the proof can fail. */
+export function isControlOn(name: string): boolean {
+  return controls !== null && controls.has(name);
+}
+
+function hit(point: Armed | undefined): void {
+  if (!point) return;
+  point.hits++;
+  if (point.on !== 0 && point.hits !== point.on) return;
+  if (point.action === "throw") throw new FailpointError("a failpoint was armed to throw");
+  if (point.action === "delay") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, point.ms);
+  else die();
+}
+
+/** As kill -9: no handler runs, nothing is flushed. */
+function die(): void {
+  process.kill(process.pid, "SIGKILL");
+  // The signal is delivered to the process, not to this thread: wait here so that nothing after the failpoint happens.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
 }

@@ -1,0 +1,30 @@
+// Applies one person's feed write inside the writer's transaction: feed rows first, memberships and devices are their fold.
+import type { Database, Statement } from "bun:sqlite";
+import type { PackedFeed, PackedOutcome } from "./sqlite-packing";
+
+/** Not thread-safe: one connection's. Every method runs inside that connection's transaction. */
+export class FeedWriter {
+  readonly #findUser: Statement;
+  readonly #setUser: Statement;
+  readonly #addChange: Statement;
+  readonly #setMembership: Statement;
+  readonly #setDevice: Statement;
+
+  constructor(db: Database) {
+    this.#findUser = db.prepare("SELECT user_seq FROM users WHERE user = ?");
+    this.#setUser = db.prepare("INSERT OR REPLACE INTO users VALUES(?, ?, ?, ?, ?)");
+    this.#addChange = db.prepare("INSERT INTO feed VALUES(?, ?, ?, ?, ?)");
+    this.#setMembership = db.prepare("INSERT OR REPLACE INTO memberships VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    this.#setDevice = db.prepare("INSERT OR REPLACE INTO devices VALUES(?, ?, ?, ?, ?)");
+  }
+
+  apply([, user, , row, changes, memberships, devices]: PackedFeed): PackedOutcome {
+    const stored = this.#findUser.get(user) as { user_seq: number } | null;
+    if ((row[0] as number) - changes.length !== (stored?.user_seq ?? 0)) return { outcome: "conflict" };
+    for (const change of changes) this.#addChange.run(user, ...(change as string[]));
+    for (const membership of memberships) this.#setMembership.run(user, ...(membership as string[]));
+    for (const device of devices) this.#setDevice.run(user, ...(device as string[]));
+    this.#setUser.run(user, ...(row as string[]));
+    return { outcome: "stored" };
+  }
+}

@@ -1,0 +1,65 @@
+// Opens connections to the database file with the settings the guarantees rest on: WAL, and synchronous FULL for writers (G1).
+import { Database } from "bun:sqlite";
+import { isControlOn } from "../lib/failpoints";
+import { reasonOf, StartupError, sqliteCode } from "./sqlite-errors";
+
+/** How long a statement other than a commit's BEGIN waits for another process, milliseconds. */
+const busyTimeoutMs = 2000;
+/** How often opening is tried while another process opens the same file. */
+const openAttempts = 20;
+/** Pages that the WAL gathers before they are copied to the file: rare enough to spread over many commits. */
+const checkpointPages = 4000;
+const writerCacheKib = 64 * 1024;
+const readerCacheKib = 32 * 1024;
+
+/** The one writing connection: WAL, every commit synced. Throws a {@link StartupError} that says the fix. */
+export function openForWriting(file: string): Database {
+  return opened(file, () => {
+    const db = new Database(file, { create: true, readwrite: true });
+    return configured(db, () => {
+      // The timeout first: switching to WAL races with another process that opens the file.
+      db.run(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
+      db.run("PRAGMA journal_mode = WAL");
+      db.run(`PRAGMA synchronous = ${isControlOn("negative.synchronousOff") ? "OFF" : "FULL"}`);
+      db.run(`PRAGMA wal_autocheckpoint = ${checkpointPages}`);
+      db.run(`PRAGMA cache_size = -${writerCacheKib}`);
+    });
+  });
+}
+
+/** A reading connection; it never waits for the writer and never blocks it. */
+export function openForReading(file: string): Database {
+  return opened(file, () => {
+    const db = new Database(file, { readonly: true });
+    return configured(db, () => {
+      db.run(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
+      db.run("PRAGMA query_only = ON");
+      db.run(`PRAGMA cache_size = -${readerCacheKib}`);
+      db.query("SELECT 1 FROM sqlite_schema").get();
+    });
+  });
+}
+
+function configured(db: Database, configure: () => void): Database {
+  try {
+    configure();
+    return db;
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}
+
+function opened(file: string, open: () => Database): Database {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return open();
+    } catch (error) {
+      const busy = sqliteCode(error)?.startsWith("SQLITE_BUSY") ?? false;
+      if (!busy || attempt >= openAttempts) {
+        throw new StartupError(`cannot open ${file}: ${reasonOf(error)}`, { cause: error });
+      }
+      Bun.sleepSync(5 + Math.random() * 20);
+    }
+  }
+}

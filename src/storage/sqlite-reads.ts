@@ -1,0 +1,96 @@
+// The main thread's side of reading: hands reads to the reading thread, starts it again when it dies.
+import type { Cancel, Clock } from "../lib/clock";
+import { AppError } from "../lib/errors";
+import { WorkerLink } from "./sqlite-link";
+import { unpackRows } from "./sqlite-packing";
+
+/** Most reads that wait; past it they are rejected at once. */
+const readsMax = 10_000;
+/** How long an activation waits for a dead writer's transaction to be decided, milliseconds. */
+const settleMs = 5000;
+const respawnFirstMs = 10;
+const respawnLastMs = 5000;
+
+export class ReadLink {
+  readonly #file: string;
+  readonly #clock: Clock;
+  readonly #observe: (name: string, ms: number) => void;
+  #link: WorkerLink;
+  #waiting = 0;
+  #respawnMs = respawnFirstMs;
+  #timer: Cancel | null = null;
+  #closed = false;
+
+  /** @param link a reader that has started */
+  constructor(link: WorkerLink, file: string, clock: Clock, observe: (name: string, ms: number) => void) {
+    this.#link = link;
+    this.#file = file;
+    this.#clock = clock;
+    this.#observe = observe;
+    this.#watch(link);
+  }
+
+  /** Rejects with `store_unavailable` where the store cannot answer now. */
+  async read(name: string, args: readonly unknown[]): Promise<unknown> {
+    if (this.#closed) throw new AppError("store_unavailable", "the store is closed");
+    if (this.#waiting >= readsMax) throw new AppError("store_unavailable", "too many reads wait for the disk");
+    const start = this.#clock.monotonic();
+    this.#waiting++;
+    try {
+      return unpackRows(await this.#link.ask(name, args));
+    } catch (error) {
+      throw new AppError("store_unavailable", undefined, { cause: error });
+    } finally {
+      this.#waiting--;
+      this.#observe(name, this.#clock.monotonic() - start);
+    }
+  }
+
+  /** Waits for `decided`, but not for ever: rejects with `store_unavailable`. */
+  async settled(decided: Promise<void>): Promise<void> {
+    const late = Promise.withResolvers<never>();
+    const error = new AppError("store_unavailable", "what an interrupted commit did is not known yet");
+    const cancel = this.#clock.after(settleMs, () => late.reject(error));
+    try {
+      await Promise.race([decided, late.promise]);
+    } finally {
+      cancel();
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return this.#link.ended;
+    this.#closed = true;
+    this.#timer?.();
+    if (this.#link.alive) await this.#link.ask("close", null).catch(() => null);
+    this.#link.terminate();
+    await this.#link.ended;
+  }
+
+  #watch(link: WorkerLink): void {
+    void link.ended.then(() => {
+      if (!this.#closed) this.#respawnLater();
+    });
+  }
+
+  #respawnLater(): void {
+    this.#timer = this.#clock.after(this.#respawnMs, () => void this.#respawn());
+    this.#respawnMs = Math.min(this.#respawnMs * 2, respawnLastMs);
+  }
+
+  async #respawn(): Promise<void> {
+    try {
+      const { link } = await WorkerLink.start("reader", this.#file);
+      if (this.#closed) {
+        link.terminate();
+        return;
+      }
+      this.#link = link;
+      this.#respawnMs = respawnFirstMs;
+      this.#watch(link);
+    } catch {
+      // Reads say `store_unavailable` meanwhile; the next attempt waits longer.
+      if (!this.#closed) this.#respawnLater();
+    }
+  }
+}

@@ -1,0 +1,173 @@
+// The SQLite driver of the store port: the main thread's side. Writes go to one thread, reads to another; the event loop waits
+// for neither. Everything a guarantee rests on happens in sqlite-writer.ts, in one transaction.
+import { systemClock } from "../lib/clock";
+import type { Clock } from "../lib/clock";
+import { AppError } from "../lib/errors";
+import { type CommitObserver, CommitQueue } from "./sqlite-commits";
+import { backUp } from "./sqlite-backup";
+import { WorkerLink } from "./sqlite-link";
+import { packConversation, packFeed, type PackedOutcome, unpackBatch, weigh } from "./sqlite-packing";
+import type { ReadName } from "./sqlite-reader";
+import { ReadLink } from "./sqlite-reads";
+import type { WriterStarted } from "./sqlite-worker";
+import type { Committed, ConversationWrite, FeedCommitted, FeedWrite, Range, RangeRequest, Store } from "./store";
+
+export interface SqliteOptions {
+  /** The database file; its folder exists. `-wal` and `-shm` stand beside it while it is open. */
+  readonly file: string;
+  readonly clock?: Clock;
+  /** Called once when a write was fenced: another server has claimed this data. Again only after a new claim. */
+  readonly onFenced?: () => void;
+  /** Called when writes stop going through, and when they do again. */
+  readonly onHealth?: (writable: boolean, reason: string | null) => void;
+  /** For metrics; called on the event loop, may not throw. */
+  readonly observe?: {
+    /** `rows` entries of `writes` writes in one commit; `bytes` handed over; `ms` until it was answered. */
+    commit?(rows: number, writes: number, bytes: number, ms: number): void;
+    /** A read was answered, or failed, after `ms`. */
+    read?(name: string, ms: number): void;
+  };
+}
+
+/**
+ * Opens, or creates, the database file and brings it to this program's schema. Rejects with a {@link StartupError} whose
+ * message tells the operator the fix: a newer, damaged, locked or unwritable file.
+ */
+export async function openSqliteStore(options: SqliteOptions): Promise<SqliteStore> {
+  const { link, started } = await WorkerLink.start("writer", options.file);
+  try {
+    const reader = await WorkerLink.start("reader", options.file);
+    return new SqliteStore(options, link, reader.link, started as WriterStarted);
+  } catch (error) {
+    link.terminate();
+    throw error;
+  }
+}
+
+export class SqliteStore implements Store {
+  readonly generation: string;
+  /** `PRAGMA synchronous` of the writing connection: 2 is FULL. For the test that asserts it. */
+  readonly synchronous: number;
+  readonly #file: string;
+  readonly #clock: Clock;
+  readonly #commits: CommitQueue;
+  readonly #reads: ReadLink;
+  readonly #onFenced: () => void;
+  #fenced = false;
+
+  constructor(options: SqliteOptions, writer: WorkerLink, reader: WorkerLink, started: WriterStarted) {
+    this.generation = started.generation;
+    this.synchronous = started.synchronous;
+    this.#file = options.file;
+    this.#clock = options.clock ?? systemClock;
+    this.#onFenced = options.onFenced ?? (() => {});
+    const observer: CommitObserver = {
+      ...(options.observe?.commit ? { commit: options.observe.commit } : {}),
+      ...(options.onHealth ? { health: options.onHealth } : {}),
+    };
+    this.#commits = new CommitQueue(writer, options.file, this.#clock, observer);
+    this.#reads = new ReadLink(reader, options.file, this.#clock, options.observe?.read ?? (() => {}));
+  }
+
+  async claim(partitions: readonly number[]): Promise<number> {
+    try {
+      const epoch = unpackBatch(await this.#commits.ask("claim", partitions)) as number;
+      this.#fenced = false;
+      return epoch;
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new AppError("store_unavailable", `no epoch could be taken: ${reason}`, { cause: error });
+    }
+  }
+
+  async commit(write: ConversationWrite): Promise<Committed> {
+    const ill = illFormed(write);
+    if (ill !== null) return { outcome: "refused", reason: ill };
+    const outcome = await this.#commits.add(packConversation(write), write.entries.length, weigh(write));
+    return this.#told(outcome) as Committed;
+  }
+
+  async commitFeed(write: FeedWrite): Promise<FeedCommitted> {
+    const { changes, memberships, devices, user } = write;
+    const first = user.userSeq - changes.length + 1;
+    if (changes.some(([userSeq], at) => userSeq !== first + at)) {
+      return { outcome: "refused", reason: "the changes do not end at the row's userSeq without a gap" };
+    }
+    const rows = changes.length + memberships.length + devices.length;
+    return this.#told(await this.#commits.add(packFeed(write), rows, rows * rowBytes)) as FeedCommitted;
+  }
+
+  async readRange(request: RangeRequest): Promise<Range> {
+    const [range] = await this.readRanges([request], request.bytesMax);
+    return range ?? { entries: [], scannedTo: 0 };
+  }
+
+  /** Waits until nothing of a dead writer can be under way: what an activation loads must be decided. */
+  readonly openConversation: Store["openConversation"] = async (...args) => {
+    await this.#reads.settled(this.#commits.decided);
+    return this.#read("openConversation", args);
+  };
+
+  /** As {@link SqliteStore.openConversation}. */
+  readonly openFeed: Store["openFeed"] = async (...args) => {
+    await this.#reads.settled(this.#commits.decided);
+    return this.#read("openFeed", args);
+  };
+
+  readonly audit: Store["audit"] = (...args) => this.#read("audit", args);
+  readonly readRanges: Store["readRanges"] = (...args) => this.#read("readRanges", args);
+  readonly findClientIds: Store["findClientIds"] = (...args) => this.#read("findClientIds", args);
+  readonly readMembers: Store["readMembers"] = (...args) => this.#read("readMembers", args);
+  readonly readCursors: Store["readCursors"] = (...args) => this.#read("readCursors", args);
+  readonly countOwn: Store["countOwn"] = (...args) => this.#read("countOwn", args);
+  readonly countBySender: Store["countBySender"] = (...args) => this.#read("countBySender", args);
+  readonly readReaders: Store["readReaders"] = (...args) => this.#read("readReaders", args);
+  readonly countReaders: Store["countReaders"] = (...args) => this.#read("countReaders", args);
+  readonly listOpen: Store["listOpen"] = (...args) => this.#read("listOpen", args);
+  readonly listAdvanced: Store["listAdvanced"] = (...args) => this.#read("listAdvanced", args);
+  readonly readMemberships: Store["readMemberships"] = (...args) => this.#read("readMemberships", args);
+  readonly readFeed: Store["readFeed"] = (...args) => this.#read("readFeed", args);
+  readonly unknownUsers: Store["unknownUsers"] = (...args) => this.#read("unknownUsers", args);
+  readonly readSync: Store["readSync"] = (...args) => this.#read("readSync", args);
+
+  health(): { readonly writable: boolean; readonly reason: string | null } {
+    const { reason } = this.#commits;
+    return { writable: reason === null, reason };
+  }
+
+  backup(file: string, onProgress: (done: number, total: number) => void): Promise<void> {
+    return backUp(this.#file, file, this.#clock, onProgress);
+  }
+
+  async close(): Promise<void> {
+    await this.#commits.close();
+    await this.#reads.close();
+  }
+
+  #told(outcome: PackedOutcome): Committed | FeedCommitted {
+    if (outcome === 0) return { outcome: "stored", cursors: [] };
+    if (outcome.outcome === "fenced" && !this.#fenced) {
+      this.#fenced = true;
+      this.#onFenced();
+    }
+    return outcome;
+  }
+
+  #read<N extends ReadName>(name: N, args: Parameters<Store[N]>): ReturnType<Store[N]> {
+    return this.#reads.read(name, args) as ReturnType<Store[N]>;
+  }
+}
+
+/** Rough bytes of a feed's row, for the cap of one commit. */
+const rowBytes = 256;
+const entriesMax = 512;
+
+/** What is wrong with a write that contradicts itself, whatever is stored; null for nothing. */
+function illFormed({ entries, head }: ConversationWrite): string | null {
+  if (entries.length === 0) return null;
+  if (entries.length > entriesMax) return `a write holds at most ${entriesMax} entries`;
+  if (head === null) return "a write with entries carries the head after them";
+  const first = head.seq - entries.length + 1;
+  const gap = first < 1 || entries.some((row, at) => row.seq !== first + at);
+  return gap ? "the entries do not end at the head without a gap" : null;
+}

@@ -1,0 +1,119 @@
+// The entry of the store's threads: the first message says which role this one plays; then it answers requests, in order.
+// Imported on the main thread it does nothing.
+import { configureFailpoints } from "../lib/failpoints";
+import type { Database } from "bun:sqlite";
+import { copyConsistently } from "./sqlite-backup";
+import { reasonOf } from "./sqlite-errors";
+import { migrate } from "./migrations";
+import { openForReading, openForWriting } from "./sqlite-open";
+import { packBatch, packRows, type PackedWrite, unpackBatch } from "./sqlite-packing";
+import { Reader, type ReadName } from "./sqlite-reader";
+import { sqliteMigrations } from "./sqlite-schema";
+import { Writer } from "./sqlite-writer";
+
+/** The first message to a worker. */
+export interface WorkerStart {
+  readonly role: "writer" | "reader" | "copier";
+  readonly file: string;
+  /** See lib/failpoints.ts. */
+  readonly failpoints: string;
+}
+
+/** `[id, operation, argument]`; the answer is a {@link WorkerAnswer} with the same id. */
+export type WorkerRequest = readonly [id: number, operation: string, argument: unknown];
+
+/** `[id, bytes, failure]`: packed bytes, or why not. Id 0 answers the start. */
+export type WorkerAnswer = readonly [id: number, answer: Uint8Array | null, failure: string | null];
+
+/** What a writer answers its start with. */
+export interface WriterStarted {
+  readonly generation: string;
+  readonly schema: number;
+  /** `PRAGMA synchronous` as in force: 2 is FULL. */
+  readonly synchronous: number;
+}
+
+type Handle = (operation: string, argument: unknown) => Uint8Array<ArrayBuffer>;
+
+const nothing = () => packBatch(null);
+
+function startWriter(file: string): { started: WriterStarted; handle: Handle } {
+  const db = openForWriting(file);
+  const { schema } = migrate(db, sqliteMigrations);
+  const { value } = db.query("SELECT value FROM meta WHERE key = 'generation'").get() as { value: string };
+  const { synchronous } = db.query("PRAGMA synchronous").get() as { synchronous: number };
+  const writer = new Writer(db);
+  const operations: Record<string, (argument: unknown) => Uint8Array<ArrayBuffer>> = {
+    commit: (batch) => packBatch(writer.commit(unpackBatch(batch as Uint8Array) as PackedWrite[])),
+    claim: (partitions) => packBatch(writer.claim(partitions as number[])),
+    probe: () => packBatch(writer.probe()),
+    close: () => closed(db),
+  };
+  return {
+    started: { generation: value, schema, synchronous },
+    handle: (name, argument) => known(operations, name)(argument),
+  };
+}
+
+function startReader(file: string): { started: null; handle: Handle } {
+  const db = openForReading(file);
+  const reader = new Reader(db);
+  const handle: Handle = (name, argument) =>
+    name === "close" ? closed(db) : packRows(reader.read(name as ReadName, argument as unknown[]));
+  return { started: null, handle };
+}
+
+function startCopier(file: string): { started: null; handle: Handle } {
+  const handle: Handle = (name, argument) => {
+    if (name === "copy") copyConsistently(file, argument as string);
+    return nothing();
+  };
+  return { started: null, handle };
+}
+
+function known<T>(table: Readonly<Record<string, T>>, name: string): T {
+  const found = table[name];
+  if (found === undefined) throw new Error(`no operation ${name}`);
+  return found;
+}
+
+function closed(db: Database): Uint8Array<ArrayBuffer> {
+  db.close();
+  return nothing();
+}
+
+function start({ role, file, failpoints }: WorkerStart): { started: WriterStarted | null; handle: Handle } {
+  configureFailpoints(failpoints);
+  if (role === "writer") return startWriter(file);
+  return role === "reader" ? startReader(file) : startCopier(file);
+}
+
+function answer(id: number, act: () => Uint8Array<ArrayBuffer>): void {
+  try {
+    const bytes = act();
+    postMessage([id, bytes, null] satisfies WorkerAnswer, [bytes.buffer]);
+  } catch (error) {
+    postMessage([id, null, error instanceof Error && error.name === "StartupError" ? error.message : reasonOf(error)]);
+  }
+}
+
+function listen(): void {
+  let handle: Handle | null = null;
+  self.addEventListener("message", ({ data }: MessageEvent<WorkerStart | WorkerRequest>) => {
+    if ("role" in data) {
+      answer(0, () => {
+        const role = start(data);
+        handle = role.handle;
+        return packBatch(role.started);
+      });
+      return;
+    }
+    const [id, operation, argument] = data;
+    answer(id, () => {
+      if (!handle) throw new Error("the worker has not started");
+      return handle(operation, argument);
+    });
+  });
+}
+
+if (!Bun.isMainThread) listen();

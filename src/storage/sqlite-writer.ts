@@ -1,0 +1,164 @@
+// The one writing connection: a batch of writes becomes one transaction, each write with an outcome of its own (G1–G3, G5).
+// Lives in a worker thread (sqlite-worker.ts). Epochs are checked inside the transaction, so nothing can be claimed in between.
+import type { Database } from "bun:sqlite";
+import { failpoint } from "../lib/failpoints";
+import { partitionOf } from "../lib/hash";
+import type { Epoch } from "../protocol/ids";
+import { ConversationWriter } from "./sqlite-conversations";
+import { reasonOf, sqliteCode } from "./sqlite-errors";
+import { FeedWriter } from "./sqlite-feeds";
+import type { PackedOutcome, PackedWrite } from "./sqlite-packing";
+
+/** What became of a batch. `failure`: why nothing of it could be written, for the health of the store. */
+export interface BatchResult {
+  readonly outcomes: readonly PackedOutcome[];
+  readonly failure: string | null;
+}
+
+/** How long a batch waits for the lock of another process before it is refused, milliseconds. */
+const lockWaitMs = 1000;
+/** As {@link lockWaitMs}, for a probe. */
+const probeWaitMs = 50;
+
+export class Writer {
+  readonly #db: Database;
+  readonly #conversations: ConversationWriter;
+  readonly #feeds: FeedWriter;
+  readonly #epochs = new Map<number, Epoch>();
+  readonly #pause = new Int32Array(new SharedArrayBuffer(4));
+  #dataVersion = -1;
+
+  constructor(db: Database) {
+    this.#db = db;
+    this.#conversations = new ConversationWriter(db);
+    this.#feeds = new FeedWriter(db);
+    // Waiting is done here, with jitter: SQLite's own timeout starves one of several processes.
+    db.run("PRAGMA busy_timeout = 0");
+  }
+
+  /** Makes what can be stored of `writes` durable in one commit. Never throws. */
+  commit(writes: readonly PackedWrite[]): BatchResult {
+    const suspects = new Set<number>();
+    for (;;) {
+      const result = this.#tryCommit(writes, suspects);
+      if (typeof result !== "number") return result;
+      suspects.add(result);
+    }
+  }
+
+  /** Takes the next epoch for these partitions. Throws SQLite's error where it cannot. */
+  claim(partitions: readonly number[]): Epoch {
+    this.#begin(lockWaitMs);
+    try {
+      this.#db.run("UPDATE meta SET value = value + 1 WHERE key = 'epochCounter'");
+      const { value } = this.#db.query("SELECT value FROM meta WHERE key = 'epochCounter'").get() as { value: number };
+      const set = this.#db.query(
+        "INSERT INTO partitions VALUES(?, ?) ON CONFLICT DO UPDATE SET epoch = excluded.epoch",
+      );
+      for (const partition of partitions) set.run(partition, value);
+      this.#db.run("COMMIT");
+      this.#epochs.clear();
+      return value;
+    } finally {
+      this.#abandon();
+    }
+  }
+
+  /** Writes something, durably, to learn whether writes go through. Answers why not, or null. */
+  probe(): string | null {
+    try {
+      this.#begin(probeWaitMs);
+      this.#db.run("UPDATE meta SET value = value + 1 WHERE key = 'probe'");
+      this.#db.run("COMMIT");
+      return null;
+    } catch (error) {
+      return reasonOf(error);
+    } finally {
+      this.#abandon();
+    }
+  }
+
+  /** One attempt; a number is the index of a write that must be left out of the next one. */
+  #tryCommit(writes: readonly PackedWrite[], suspects: ReadonlySet<number>): BatchResult | number {
+    const outcomes: PackedOutcome[] = [];
+    try {
+      this.#begin(lockWaitMs);
+      this.#refreshEpochs();
+      for (const [at, write] of writes.entries()) outcomes.push(suspects.has(at) ? unwritable : this.#apply(write));
+      failpoint("commit.before");
+    } catch (error) {
+      return this.#undo(error, writes, outcomes.length);
+    }
+    return this.#finish(writes, outcomes);
+  }
+
+  #finish(writes: readonly PackedWrite[], outcomes: readonly PackedOutcome[]): BatchResult {
+    try {
+      this.#db.run("COMMIT");
+    } catch (error) {
+      // The log of the file may hold the whole commit although it reported an error: only a reload can tell.
+      this.#abandon();
+      const reason = reasonOf(error);
+      return { outcomes: writes.map(() => ({ outcome: "unknown", reason })), failure: reason };
+    }
+    failpoint("commit.after");
+    return { outcomes, failure: null };
+  }
+
+  /**
+   * Nothing of this transaction was committed. Where SQLite ended it by itself (`inTransaction` is false), or its cause is not
+   * one write's, everything is refused; else the write at `at` is left out and the others are tried again.
+   */
+  #undo(error: unknown, writes: readonly PackedWrite[], at: number): BatchResult | number {
+    const begun = this.#db.inTransaction;
+    this.#abandon();
+    const code = sqliteCode(error);
+    const ofOneWrite = begun && at < writes.length && (code === null || /CONSTRAINT|MISMATCH|TOOBIG|RANGE/.test(code));
+    if (ofOneWrite) return at;
+    const reason = reasonOf(error);
+    return { outcomes: writes.map(() => ({ outcome: "refused", reason })), failure: reason };
+  }
+
+  #apply(write: PackedWrite): PackedOutcome {
+    const kind = write[0] === 0 ? "conversation" : "user";
+    if (this.#epochs.get(partitionOf(kind, write[1])) !== write[2]) return { outcome: "fenced" };
+    return write[0] === 0 ? this.#conversations.apply(write) : this.#feeds.apply(write);
+  }
+
+  /** Epochs change only by a claim: here, which clears them, or on another connection, which changes the data version. */
+  #refreshEpochs(): void {
+    const { data_version } = this.#db.query("PRAGMA data_version").get() as { data_version: number };
+    if (data_version === this.#dataVersion && this.#epochs.size > 0) return;
+    this.#epochs.clear();
+    const rows = this.#db.query("SELECT partition, epoch FROM partitions").all() as {
+      partition: number;
+      epoch: Epoch;
+    }[];
+    for (const { partition, epoch } of rows) this.#epochs.set(partition, epoch);
+    this.#dataVersion = data_version;
+  }
+
+  #begin(waitMs: number): void {
+    const deadline = performance.now() + waitMs;
+    for (;;) {
+      try {
+        this.#db.run("BEGIN IMMEDIATE");
+        return;
+      } catch (error) {
+        const busy = sqliteCode(error)?.startsWith("SQLITE_BUSY") ?? false;
+        if (!busy || performance.now() > deadline) throw error;
+        Atomics.wait(this.#pause, 0, 0, 0.2 + Math.random() * 0.8);
+      }
+    }
+  }
+
+  /** Leaves no transaction open: the next row would otherwise join it, or commit by itself. */
+  #abandon(): void {
+    if (this.#db.inTransaction) this.#db.run("ROLLBACK");
+  }
+}
+
+const unwritable: PackedOutcome = {
+  outcome: "refused",
+  reason: "the store cannot hold this write; its rows are malformed",
+};
