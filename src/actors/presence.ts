@@ -1,0 +1,83 @@
+// Who is here, for those who watch: at most `watchMax` people a session, changes gathered for a moment and told once.
+// Owned by the hub; keeps G11: no watcher costs more than the list of whom it watches.
+import type { Clock } from "../lib/clock";
+import { encodePush } from "../protocol/codec";
+import type { UserId } from "../protocol/ids";
+import { sessionLimits } from "./session-world";
+import type { SessionHandle } from "./session-world";
+
+export type Watched = readonly [UserId, online: boolean];
+
+/** One person's watchers, and what they were told last. */
+interface Watch {
+  online: boolean;
+  readonly watchers: Set<SessionHandle>;
+}
+
+/** Presence of one node's people. */
+export class Presence {
+  readonly #clock: Clock;
+  readonly #isOnline: (user: UserId) => boolean;
+  readonly #watches = new Map<UserId, Watch>();
+  /** Watched people who came or went since the last push. */
+  readonly #changed = new Set<UserId>();
+
+  constructor(clock: Clock, isOnline: (user: UserId) => boolean) {
+    this.#clock = clock;
+    this.#isOnline = isOnline;
+  }
+
+  /** Replaces whom `session` watches; answers their state now. */
+  watch(session: SessionHandle, users: readonly UserId[]): readonly Watched[] {
+    this.unwatch(session);
+    const watched = [...new Set(users)];
+    session.watched = watched.length > 0 ? watched : null;
+    return watched.map((user) => [user, this.#join(session, user)]);
+  }
+
+  /** Forgets a session. Idempotent. */
+  unwatch(session: SessionHandle): void {
+    for (const user of session.watched ?? []) {
+      const watch = this.#watches.get(user);
+      watch?.watchers.delete(session);
+      if (watch?.watchers.size === 0) this.#watches.delete(user);
+    }
+    session.watched = null;
+  }
+
+  /** Somebody came or went, perhaps. */
+  changed(user: UserId): void {
+    if (!this.#watches.has(user)) return;
+    if (this.#changed.size === 0) this.#clock.after(sessionLimits.presenceGatherMs, () => this.#tell());
+    this.#changed.add(user);
+  }
+
+  /** Answers what the watchers of `user` know now. */
+  #join(session: SessionHandle, user: UserId): boolean {
+    let watch = this.#watches.get(user);
+    if (watch === undefined) {
+      watch = { online: this.#isOnline(user), watchers: new Set() };
+      this.#watches.set(user, watch);
+    }
+    watch.watchers.add(session);
+    return watch.online;
+  }
+
+  /** One push a watcher, with everybody whose state is another than it was. */
+  #tell(): void {
+    const news = new Map<SessionHandle, Watched[]>();
+    for (const user of this.#changed) {
+      const watch = this.#watches.get(user);
+      const online = this.#isOnline(user);
+      if (watch === undefined || watch.online === online) continue;
+      watch.online = online;
+      for (const session of watch.watchers) {
+        const told = news.get(session);
+        if (told) told.push([user, online]);
+        else news.set(session, [[user, online]]);
+      }
+    }
+    this.#changed.clear();
+    for (const [session, people] of news) session.line.send(encodePush("presence", people));
+  }
+}

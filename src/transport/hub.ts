@@ -1,0 +1,198 @@
+// The hub: who is connected to this node, and how what actors say reaches their sockets.
+// The one gateway of a node that is alone; conversations are native topics of the server, people are lists of sessions.
+import type { Gateway } from "../actors/gateway";
+import { Presence } from "../actors/presence";
+import type { Watched } from "../actors/presence";
+import { Rate } from "../actors/rate";
+import type { RowSource } from "../actors/rows";
+import type { Directory, PersonRates, SessionHandle, SessionSettings } from "../actors/session-world";
+import type { Clock } from "../lib/clock";
+import type { Log } from "../lib/log";
+import type { ConversationId, UserId } from "../protocol/ids";
+import type { FeedTuple } from "../protocol/operations";
+import { PersonFeed } from "./hub-feed";
+
+/** Where published frames go: the server, once it listens. */
+export interface Publisher {
+  /** To every socket subscribed to the topic, in call order. Answers 0 or less where one of them buffers or nobody is there. */
+  publish(topic: string, frame: Uint8Array): number;
+}
+
+/** What the hub records. */
+export interface HubMeter {
+  framesPublished(frames: number, bytes: number): void;
+  dropped(what: string): void;
+}
+
+export interface HubDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly meter: HubMeter;
+  readonly settings: SessionSettings;
+}
+
+/** One person's sessions here. Exists while there are any. */
+class Person implements PersonRates {
+  readonly user: UserId;
+  readonly #settings: SessionSettings;
+  readonly #rate: Rate;
+  /** Head of a list linked by `sibling`: most people have one session. */
+  first: SessionHandle | null = null;
+  feed: PersonFeed | null = null;
+
+  constructor(user: UserId, settings: SessionSettings, now: number) {
+    this.user = user;
+    this.#settings = settings;
+    this.#rate = new Rate(this.#rule, now);
+  }
+
+  get #rule(): { perSecond: number; burst: number } {
+    return { perSecond: this.#settings.rates.userPerSecond, burst: this.#settings.rates.userBurst };
+  }
+
+  take(nowMs: number): number {
+    return this.#rate.take(this.#rule, nowMs);
+  }
+
+  *sessions(): Generator<SessionHandle> {
+    for (let one = this.first; one !== null; ) {
+      const next = one.sibling;
+      yield one;
+      one = next;
+    }
+  }
+
+  get count(): number {
+    let count = 0;
+    for (let one = this.first; one !== null; one = one.sibling) count++;
+    return count;
+  }
+
+  get online(): boolean {
+    for (let one = this.first; one !== null; one = one.sibling) if (one.state === "open") return true;
+    return false;
+  }
+}
+
+/** See the head of this file. Actors call the {@link Gateway}, sessions the {@link Directory}. */
+export class Hub implements Gateway, Directory {
+  readonly #deps: HubDeps;
+  readonly #people = new Map<UserId, Person>();
+  readonly #presence: Presence;
+  #publisher: Publisher | null = null;
+  #rows: RowSource | null = null;
+  #sessions = 0;
+
+  constructor(deps: HubDeps) {
+    this.#deps = deps;
+    this.#presence = new Presence(deps.clock, (user) => this.#people.get(user)?.online ?? false);
+  }
+
+  /** Before the first connection: what is published until then has nobody to go to. */
+  start(publisher: Publisher, rows: RowSource): void {
+    this.#publisher = publisher;
+    this.#rows = rows;
+  }
+
+  /** Sessions whose token was proven. */
+  get sessions(): number {
+    return this.#sessions;
+  }
+
+  publish(conversation: ConversationId, frame: Uint8Array): void {
+    this.#publisher?.publish(conversation, frame);
+    this.#deps.meter.framesPublished(1, frame.length);
+  }
+
+  toUser(user: UserId, frame: Uint8Array): void {
+    const person = this.#people.get(user);
+    if (!person) return;
+    for (const session of person.sessions()) {
+      if (session.interested && session.state === "open") session.line.send(frame);
+    }
+  }
+
+  dropInterest(conversation: ConversationId, users: readonly UserId[]): void {
+    for (const user of users) {
+      const person = this.#people.get(user);
+      if (person) for (const session of person.sessions()) session.line.unsubscribe(conversation);
+    }
+  }
+
+  feedChanged(user: UserId, changes: readonly FeedTuple[]): void {
+    const person = this.#people.get(user);
+    if (!person || this.#rows === null) return;
+    for (const [, kind, subject, data] of changes) {
+      const ends = kind === "membership" && (data[0] === "left" || data[0] === "removed");
+      if (ends) this.dropInterest(subject as ConversationId, [user]);
+    }
+    person.feed ??= new PersonFeed(user, this.#rows, this.#deps.log, () => person.sessions());
+    if (person.feed.push(changes) === "taken") return;
+    this.#deps.meter.dropped("feed_push");
+    // Whoever resumes reads from the store what was not pushed.
+    for (const session of [...person.sessions()]) session.end("tooSlow");
+  }
+
+  signedOut(user: UserId, device: string | null): void {
+    const person = this.#people.get(user);
+    if (!person) return;
+    for (const session of person.sessions()) {
+      if (device === null || session.device === device) session.signedOut();
+    }
+  }
+
+  enter(session: SessionHandle, user: UserId): PersonRates | null {
+    const { clock, settings } = this.#deps;
+    const known = this.#people.get(user);
+    if (known && known.count >= settings.connections.perUser) return null;
+    const person = known ?? new Person(user, settings, clock.monotonic());
+    if (!known) this.#people.set(user, person);
+    session.sibling = person.first;
+    person.first = session;
+    this.#sessions++;
+    return person;
+  }
+
+  opened(session: SessionHandle): void {
+    const person = this.#personOf(session);
+    if (person) this.#presence.changed(person.user);
+  }
+
+  leave(session: SessionHandle): void {
+    const person = this.#personOf(session);
+    if (!person || !unlink(person, session)) return;
+    this.#presence.unwatch(session);
+    person.feed?.forget(session);
+    this.#sessions--;
+    if (person.first === null) this.#people.delete(person.user);
+    this.#presence.changed(person.user);
+  }
+
+  watch(session: SessionHandle, users: readonly UserId[]): readonly Watched[] {
+    return this.#presence.watch(session, users);
+  }
+
+  synced(session: SessionHandle): void {
+    if (session.syncing === 0) this.#personOf(session)?.feed?.synced(session);
+  }
+
+  #personOf(session: SessionHandle): Person | null {
+    return session.user === null ? null : (this.#people.get(session.user) ?? null);
+  }
+}
+
+/** Takes a session out of its person's list; false where it was not in it. */
+function unlink(person: Person, session: SessionHandle): boolean {
+  if (person.first === session) {
+    person.first = session.sibling;
+    session.sibling = null;
+    return true;
+  }
+  for (let one = person.first; one !== null; one = one.sibling) {
+    if (one.sibling !== session) continue;
+    one.sibling = session.sibling;
+    session.sibling = null;
+    return true;
+  }
+  return false;
+}

@@ -1,0 +1,218 @@
+// Bun's sockets, and nothing else touches them: who may connect, how bytes come in, when a connection is looked after.
+// Owned by server.ts, which mounts `fetchUpgrade` and `websocket`. Keeps G11: every connection is counted and bounded.
+import type { Server, ServerWebSocket, WebSocketHandler } from "bun";
+import type { Router } from "../actors/actor";
+import { RowSource } from "../actors/rows";
+import { Session } from "../actors/session";
+import type { SessionMeter, SessionWorld } from "../actors/session-world";
+import type { Cancel, Clock } from "../lib/clock";
+import type { Log } from "../lib/log";
+import type { Config } from "../lib/settings";
+import { limits } from "../protocol/limits";
+import { subprotocol } from "../protocol/frames";
+import type { Store } from "../storage/store";
+import type { Hub, Publisher } from "./hub";
+import { dropLimit, Line, Outbox, publishedBytesMax } from "./outbox";
+import type { OutboxMeter } from "./outbox";
+import { Admission } from "./websocket-admission";
+
+/** What sockets record, beside their sessions. */
+export type SocketMeter = OutboxMeter & SessionMeter & { connectionOpened(): void };
+
+/** What {@link createSocketServer} is made of. */
+export interface SocketServerDeps {
+  readonly config: Pick<Config, "connections" | "rates" | "origins" | "http">;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly meter: SocketMeter;
+  readonly hub: Hub;
+  readonly router: Router;
+  readonly store: Store;
+  readonly verifyToken: SessionWorld["verifyToken"];
+  /** Name and version, for hello. */
+  readonly server: string;
+}
+
+/** Every socket is looked after this often, milliseconds: one sweep for all, no timer a socket. */
+const sweepMs = 1_000;
+/** Unsent bytes of all connections together; past it each slow one may keep only its share. */
+const bufferedBytesMax = 512 * 1024 * 1024;
+/** Unsent bytes that a connection may always have. */
+const bufferedShareMin = 64 * 1024;
+
+/** One socket with its session. */
+export class Connection {
+  readonly address: string;
+  line: Line | null = null;
+  session: Session | null = null;
+
+  constructor(address: string) {
+    this.address = address;
+  }
+}
+
+/** All sockets of one server. */
+export class SocketServer {
+  /** Hand it to `Bun.serve` as it is. */
+  readonly websocket: WebSocketHandler<Connection>;
+  readonly #deps: SocketServerDeps;
+  readonly #world: SessionWorld;
+  readonly #outbox: Outbox;
+  readonly #admission: Admission;
+  readonly #open = new Set<Connection>();
+  readonly #cancelSweep: { cancel: Cancel };
+  #publisher: Publisher | null = null;
+  #publishedBytes = 0;
+  #whenEmpty: (() => void) | null = null;
+  #stopping = false;
+
+  constructor(deps: SocketServerDeps) {
+    const { config, clock, log, meter, hub, router, store, verifyToken, server } = deps;
+    this.#deps = deps;
+    this.#outbox = new Outbox(clock, meter, config.connections.slowConsumerBytes);
+    this.#admission = new Admission(config);
+    const rows = new RowSource(router, store);
+    this.#world = { clock, log, meter, settings: config, router, store, rows, directory: hub, verifyToken, server };
+    hub.start({ publish: (topic, frame) => this.#publish(topic, frame) }, rows);
+    this.websocket = this.#handler();
+    this.#cancelSweep = { cancel: () => {} };
+    this.#sweepLater();
+  }
+
+  /** Sockets now, signed in or not. */
+  get connections(): number {
+    return this.#open.size;
+  }
+
+  /** Answers a request to the socket's path: undefined once upgraded, else the refusal. */
+  fetchUpgrade(request: Request, server: Server<Connection>): Response | undefined {
+    this.#publisher ??= server as unknown as Publisher;
+    if (this.#stopping) return refusal(503, "the server is stopping", 1);
+    const refused = this.#admission.check(request);
+    if (refused !== null) return refused;
+    const address = this.#admission.addressOf(request, server.requestIP(request)?.address ?? "unknown");
+    const full = this.#admission.enter(address);
+    if (full !== null) {
+      this.#deps.meter.dropped("connection");
+      return full;
+    }
+    const headers = { "Sec-WebSocket-Protocol": subprotocol };
+    if (server.upgrade(request, { data: new Connection(address), headers })) return undefined;
+    this.#admission.leave(address);
+    return refusal(400, "the upgrade to a WebSocket failed");
+  }
+
+  /**
+   * Says goodbye to everybody and takes nobody in any more. Resolves once all are gone, or after `deadlineMs`, when the
+   * rest is cut off.
+   */
+  async drain(deadlineMs: number): Promise<void> {
+    this.#stopping = true;
+    const gone = new Promise<void>((resolve) => {
+      this.#whenEmpty = resolve;
+    });
+    // Spread over a second, so that a restart is not met by everybody at once.
+    for (const { session } of [...this.#open]) session?.end("goingAway", 100 + Math.floor(Math.random() * 1_000));
+    if (this.#open.size === 0) return this.stop();
+    const cancel = this.#deps.clock.after(deadlineMs, () => this.#whenEmpty?.());
+    await gone;
+    cancel();
+    this.stop();
+  }
+
+  /** Ends the sweep. Idempotent. */
+  stop(): void {
+    this.#stopping = true;
+    this.#cancelSweep.cancel();
+  }
+
+  #handler(): WebSocketHandler<Connection> {
+    const { connections } = this.#deps.config;
+    return {
+      // Twice the limit, so that what is a little too large is told so; what is larger Bun closes with 1009.
+      maxPayloadLength: 2 * limits.frameBytesMax,
+      backpressureLimit: dropLimit(connections.slowConsumerBytes),
+      closeOnBackpressureLimit: false,
+      idleTimeout: Math.min(960, Math.max(8, Math.ceil((2 * connections.heartbeatMs) / 1000))),
+      sendPings: true,
+      perMessageDeflate: false,
+      publishToSelf: false,
+      open: (ws) => this.#opened(ws),
+      message: (ws, message) => this.#received(ws, message),
+      drain: (ws) => ws.data.line?.drained(),
+      close: (ws, code) => this.#closed(ws.data, code),
+    };
+  }
+
+  #opened(ws: ServerWebSocket<Connection>): void {
+    const connection = ws.data;
+    connection.line = new Line(this.#outbox, ws);
+    connection.session = new Session(this.#world, connection.line);
+    this.#open.add(connection);
+    this.#deps.meter.connectionOpened();
+  }
+
+  #received({ data: { session } }: ServerWebSocket<Connection>, message: string | Uint8Array): void {
+    if (session === null) return;
+    try {
+      if (typeof message === "string") session.end("malformedFrame");
+      else if (message.length > limits.frameBytesMax) session.end("frameTooLarge");
+      else session.receive(message);
+    } catch (error) {
+      this.#deps.log.error({ err: error, user: session.user }, "a session failed");
+      session.end("internalError");
+    }
+  }
+
+  #closed(connection: Connection, code: number): void {
+    this.#open.delete(connection);
+    this.#admission.leave(connection.address);
+    const reason = connection.line?.gone() ?? (code === 1006 ? "lost" : code === 1009 ? "frameTooLarge" : "client");
+    connection.session?.closed();
+    this.#deps.meter.connectionClosed(reason);
+    if (this.#open.size === 0) this.#whenEmpty?.();
+  }
+
+  #publish(topic: string, frame: Uint8Array): number {
+    if (this.#publisher === null) return 0;
+    const status = this.#publisher.publish(topic, frame);
+    this.#publishedBytes += frame.length;
+    // Looked at before any buffer can have grown to where the socket drops.
+    if (this.#publishedBytes >= publishedBytesMax) this.#look();
+    return status;
+  }
+
+  /** Closes whoever reads too slowly, to resume later: nothing was dropped of what they were sent until then. */
+  #look(): void {
+    this.#publishedBytes = 0;
+    const now = this.#deps.clock.monotonic();
+    const behind: Connection[] = [];
+    for (const connection of this.#open)
+      if ((connection.line?.look(now) ?? 0) > bufferedShareMin) behind.push(connection);
+    if (behind.length === 0) return;
+    const most = Math.min(this.#outbox.slowBytes, Math.max(bufferedShareMin, bufferedBytesMax / behind.length));
+    for (const { line, session } of behind) {
+      if (line === null || line.closing || line.look(now) <= most) continue;
+      this.#deps.meter.slowConsumer();
+      session?.end("tooSlow", 1_000);
+    }
+  }
+
+  #sweepLater(): void {
+    this.#cancelSweep.cancel = this.#deps.clock.after(sweepMs, () => {
+      for (const { session } of this.#open) session?.tick();
+      this.#look();
+      if (!this.#stopping || this.#open.size > 0) this.#sweepLater();
+    });
+  }
+}
+
+/** Sockets for `Bun.serve`; connects the hub to them. */
+export function createSocketServer(deps: SocketServerDeps): SocketServer {
+  return new SocketServer(deps);
+}
+
+function refusal(status: number, says: string, retryAfterSeconds?: number): Response {
+  const headers = retryAfterSeconds === undefined ? {} : { "Retry-After": String(retryAfterSeconds) };
+  return new Response(`${says}\n`, { status, headers });
+}
