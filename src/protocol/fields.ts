@@ -151,7 +151,7 @@ export function record<const F extends Readonly<Record<string, Field<unknown>>>>
     if (!isMap(value)) return fail(expects);
     const read: Record<string, unknown> = {};
     for (const key of keys) {
-      if (value[key] === undefined) continue;
+      if (!Object.hasOwn(value, key) || value[key] === undefined) continue;
       try {
         const item = inner[key]?.read(value[key]);
         if (item !== undefined) read[key] = item;
