@@ -1,9 +1,9 @@
 // The whole page: sign-in, or one person's chat. Owns the client: made at sign-in, closed at sign-out.
 import type { JSX } from "preact";
 import { useCallback, useState } from "preact/hooks";
-import { createClient } from "../src/client/index";
+import { createClient, indexedDbStorage } from "../src/client/index";
 import type { ParleyClient } from "../src/client/types";
-import { forgetIdentity, type Identity, loadIdentity, saveIdentity, tokenProvider } from "./identity";
+import { forgetIdentity, type Identity, loadIdentity, ownerOf, saveIdentity, tokenProvider } from "./identity";
 import { SignIn } from "./sign-in";
 import { Workspace } from "./workspace";
 
@@ -17,6 +17,8 @@ function begin(identity: Identity): Session {
     url: location.origin,
     token: tokenProvider(identity),
     deviceId: identity.device,
+    // One for each person: the records of the last person are what an offline start shows.
+    storage: indexedDbStorage(`parley ${ownerOf(identity)}`),
     platform: "web",
   });
   return { client, identity };

@@ -19,6 +19,11 @@ export function nameTrouble(name: string): string | null {
   return form.test(name) ? null : "A name has letters, digits and . _ @ : | + = - only, 128 at most.";
 }
 
+/** Whose records an identity may see: a person's name, or the token's device where only the server knows the name. */
+export function ownerOf(identity: Identity): string {
+  return identity.kind === "demo" ? identity.user : identity.device;
+}
+
 /** The identity of this window; nil where nobody is signed in. */
 export function loadIdentity(): Identity | null {
   const kept: unknown = JSON.parse(sessionStorage.getItem(key) ?? "null");

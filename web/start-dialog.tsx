@@ -24,31 +24,12 @@ export function StartDialog({ client, rows, onStarted, onClose }: StartDialogPro
   const [kind, setKind] = useState<Kind>("direct");
   const [name, setName] = useState("");
   const [people, setPeople] = useState("");
-  const [trouble, setTrouble] = useState<string | null>(null);
-  const [busy, setBusy] = useState(false);
+  const { trouble, busy, submit } = useStart(client, onStarted);
   const field = useRef<HTMLInputElement>(null);
   useEffect(() => field.current?.focus(), []);
   const known = rows.flatMap(({ peer }) => peer ?? []).slice(0, 8);
   const users = [...new Set(people.split(/[\s,;]+/).filter((word) => word !== ""))];
 
-  const submit = async (): Promise<void> => {
-    const wrong = troubleIn(kind, name.trim(), users);
-    setTrouble(wrong);
-    if (wrong !== null) return;
-    setBusy(true);
-    try {
-      onStarted(await begin(client, kind, name.trim(), users));
-    } catch (error) {
-      discardFailed(client);
-      setTrouble(
-        error instanceof ClientError && error.code === "unknown_user"
-          ? unknownPeople(whom(error, users))
-          : troubleOf(error),
-      );
-    } finally {
-      setBusy(false);
-    }
-  };
   const suggest = (user: string): void => {
     if (kind === "direct") setPeople(user);
     else if (!users.includes(user)) setPeople([...users, user].join(", "));
@@ -61,7 +42,7 @@ export function StartDialog({ client, rows, onStarted, onClose }: StartDialogPro
         noValidate
         onSubmit={(event) => {
           event.preventDefault();
-          void submit();
+          void submit(kind, name.trim(), users);
         }}
       >
         <KindChoice kind={kind} onKind={setKind} />
@@ -92,16 +73,7 @@ export function StartDialog({ client, rows, onStarted, onClose }: StartDialogPro
           onInput={(event) => setPeople(event.currentTarget.value)}
           ref={field}
         />
-        {known.length > 0 && (
-          <div class="chips">
-            {known.map((user) => (
-              <button key={user} type="button" class="chip" onClick={() => suggest(user)}>
-                <Avatar name={user} small />
-                {user}
-              </button>
-            ))}
-          </div>
-        )}
+        <Suggestions people={known} onPick={suggest} />
         <p id="people-trouble" class="trouble" role="alert">
           {trouble}
         </p>
@@ -110,6 +82,52 @@ export function StartDialog({ client, rows, onStarted, onClose }: StartDialogPro
         </button>
       </form>
     </Dialog>
+  );
+}
+
+interface Start {
+  readonly trouble: string | null;
+  readonly busy: boolean;
+  readonly submit: (kind: Kind, name: string, users: readonly string[]) => Promise<void>;
+}
+
+function useStart(client: ParleyClient, onStarted: (id: string) => void): Start {
+  const [trouble, setTrouble] = useState<string | null>(null);
+  const [busy, setBusy] = useState(false);
+  const submit = async (kind: Kind, name: string, users: readonly string[]): Promise<void> => {
+    const wrong = troubleIn(kind, name, users);
+    setTrouble(wrong);
+    if (wrong !== null) return;
+    setBusy(true);
+    try {
+      onStarted(await begin(client, kind, name, users));
+    } catch (error) {
+      discardFailed(client);
+      const unknown = error instanceof ClientError && error.code === "unknown_user";
+      setTrouble(unknown ? unknownPeople(whom(error, users)) : troubleOf(error));
+    } finally {
+      setBusy(false);
+    }
+  };
+  return { trouble, busy, submit };
+}
+
+interface SuggestionsProps {
+  readonly people: readonly string[];
+  readonly onPick: (user: string) => void;
+}
+
+function Suggestions({ people, onPick }: SuggestionsProps): JSX.Element | null {
+  if (people.length === 0) return null;
+  return (
+    <div class="chips">
+      {people.map((user) => (
+        <button key={user} type="button" class="chip" onClick={() => onPick(user)}>
+          <Avatar name={user} small />
+          {user}
+        </button>
+      ))}
+    </div>
   );
 }
 

@@ -58,28 +58,14 @@ export function Thread({ client, id, row, me, online, onMembers, onClose }: Thre
 
   return (
     <section class="thread" aria-label={name}>
-      <header class="thread-head">
-        <button
-          type="button"
-          class="icon-button back"
-          title="Back to the list"
-          aria-label="Back to the list"
-          onClick={onClose}
-        >
-          <BackIcon />
-        </button>
-        <Heading row={row} others={others} online={online} onDetails={() => setDetails(true)} />
-        <button
-          type="button"
-          class={row.muted ? "icon-button push on" : "icon-button push"}
-          aria-pressed={row.muted}
-          title={row.muted ? "Unmute" : "Mute"}
-          aria-label="Mute"
-          onClick={mute}
-        >
-          {row.muted ? <MutedIcon /> : <BellIcon />}
-        </button>
-      </header>
+      <Head
+        row={row}
+        others={others}
+        online={online}
+        onClose={onClose}
+        onMute={mute}
+        onDetails={() => setDetails(true)}
+      />
       {trouble && (
         <p class="trouble strip" role="alert">
           {trouble}
@@ -105,6 +91,38 @@ export function Thread({ client, id, row, me, online, onMembers, onClose }: Thre
         />
       )}
     </section>
+  );
+}
+
+interface HeadProps extends HeadingProps {
+  readonly onClose: () => void;
+  readonly onMute: () => void;
+}
+
+function Head({ row, others, online, onClose, onMute, onDetails }: HeadProps): JSX.Element {
+  return (
+    <header class="thread-head">
+      <button
+        type="button"
+        class="icon-button back"
+        title="Back to the list"
+        aria-label="Back to the list"
+        onClick={onClose}
+      >
+        <BackIcon />
+      </button>
+      <Heading row={row} others={others} online={online} onDetails={onDetails} />
+      <button
+        type="button"
+        class={row.muted ? "icon-button push on" : "icon-button push"}
+        aria-pressed={row.muted}
+        title={row.muted ? "Unmute" : "Mute"}
+        aria-label="Mute"
+        onClick={onMute}
+      >
+        {row.muted ? <MutedIcon /> : <BellIcon />}
+      </button>
+    </header>
   );
 }
 

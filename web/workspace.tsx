@@ -35,24 +35,12 @@ export function Workspace({ client, onEnd }: WorkspaceProps): JSX.Element {
   const watched = useWatchedPeople(client, rows, people);
   // Cut off, one knows nothing of others.
   const present = connection.state === "online" ? watched : nobody;
-  const row = rows.find(({ id }) => id === openId) ?? null;
 
-  useEffect(() => {
-    document.title = totals.unread > 0 ? `(${totals.unread}) Parley` : "Parley";
-  }, [totals.unread]);
-  useEffect(() => {
-    if (connection.state === "signedOut") onEnd(endOf(connection));
-  }, [connection, onEnd]);
-
-  const signOut = useCallback(async () => {
-    // Offline the server cannot be told; this window forgets who it was all the same.
-    if (client.connection.getSnapshot().state === "online") await client.signOut().catch(() => null);
-    onEnd(null);
-  }, [client, onEnd]);
+  const signOut = useEnding(client, onEnd);
+  useTitle(totals.unread > 0 ? `(${totals.unread}) Parley` : "Parley");
   const close = useCallback(() => {
     open(null);
-    const selected = list.current?.querySelector<HTMLElement>("[tabindex='0']");
-    selected?.focus();
+    list.current?.querySelector<HTMLElement>("[tabindex='0']")?.focus();
   }, [open]);
 
   return (
@@ -72,7 +60,7 @@ export function Workspace({ client, onEnd }: WorkspaceProps): JSX.Element {
           openId={openId}
           onOpen={open}
           onStart={() => setStarting(true)}
-          onSignOut={() => void signOut()}
+          onSignOut={signOut}
         />
         <main id="conversation" class="main" tabIndex={-1}>
           {openId === null ? (
@@ -82,7 +70,7 @@ export function Workspace({ client, onEnd }: WorkspaceProps): JSX.Element {
               key={openId}
               client={client}
               id={openId}
-              row={row}
+              row={rows.find(({ id }) => id === openId) ?? null}
               me={connection.user}
               online={present}
               onMembers={setPeople}
@@ -122,6 +110,28 @@ function NothingOpen({ any, onStart }: { readonly any: boolean; readonly onStart
       </button>
     </div>
   );
+}
+
+function useTitle(title: string): void {
+  useEffect(() => {
+    document.title = title;
+  }, [title]);
+}
+
+/** Answers how to sign out; an end that the server decides is told in words. */
+function useEnding(client: ParleyClient, onEnd: WorkspaceProps["onEnd"]): () => void {
+  const connection = useObservable(client.connection);
+  const leaving = useRef(false);
+  useEffect(() => {
+    if (connection.state === "signedOut" && !leaving.current) onEnd(endOf(connection));
+  }, [connection, onEnd]);
+  return useCallback(() => {
+    leaving.current = true;
+    const online = client.connection.getSnapshot().state === "online";
+    // Offline the server cannot be told; this window forgets who it was all the same.
+    const told = online ? client.signOut().catch(() => null) : Promise.resolve(null);
+    void told.then(() => onEnd(null));
+  }, [client, onEnd]);
 }
 
 /** The open conversation stands in the address: `#/ID`. */
