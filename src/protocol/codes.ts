@@ -57,7 +57,7 @@ export const closeCodes = {
   internalError: { code: 4005, says: "a fault of the server; reconnect" },
   tooManyConnections: {
     code: 4006,
-    says: "too many connections for this person, address or server; wait, then reconnect",
+    says: "too many connections for this person; wait, then reconnect",
   },
   tokenExpired: { code: 4500, says: "the token expired; reconnect with a fresh one" },
   badToken: { code: 4501, says: "the token is invalid; get another before reconnecting" },

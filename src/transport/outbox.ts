@@ -19,6 +19,7 @@ export interface Socket {
   readonly subscriptions: readonly string[];
   /** Bytes sent or published that the kernel has not taken. */
   getBufferedAmount(): number;
+  ping(): void;
   close(code: number, reason: string): void;
   terminate(): void;
 }
@@ -149,6 +150,11 @@ export class Line implements SessionLine {
     if (this.#closingSince <= 0 || this.#reason === null || this.#socket.getBufferedAmount() > 0) return;
     this.#closingSince = -1;
     this.#socket.close(closeCodes[this.#reason].code, this.#reason);
+  }
+
+  /** Asks the client's WebSocket whether it is there: it answers without its program. */
+  ping(): void {
+    if (this.#closingSince === 0) this.#socket.ping();
   }
 
   /** Bytes that wait for the kernel. Closing: cuts the connection once it took too long to read. */
