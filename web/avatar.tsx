@@ -5,6 +5,11 @@ import { initials, tint } from "./words";
 
 const tints = 8;
 
+/** The class of a name's tint: avatars and names share it. */
+export function tintOf(name: string): string {
+  return `tint-${tint(name, tints)}`;
+}
+
 interface AvatarProps {
   readonly name: string;
   readonly group?: boolean;
@@ -14,7 +19,7 @@ interface AvatarProps {
 
 /** Decorative: the name stands in words beside it. */
 export function Avatar({ name, group = false, online = false, small = false }: AvatarProps): JSX.Element {
-  const classes = ["avatar", `tint-${tint(name, tints)}`, small ? "small" : "", group ? "group" : ""];
+  const classes = ["avatar", tintOf(name), small ? "small" : "", group ? "group" : ""];
   return (
     <span class={classes.filter(Boolean).join(" ")} aria-hidden="true">
       {group ? <GroupIcon /> : initials(name)}

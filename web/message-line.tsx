@@ -2,7 +2,7 @@
 // A message that failed says why and offers both ways on: again, or not at all.
 import type { JSX } from "preact";
 import type { Message } from "../src/client/types";
-import { Avatar } from "./avatar";
+import { Avatar, tintOf } from "./avatar";
 import { FailedTick, ReadTick, SendingTick, StoredTick } from "./icons";
 import { troubleOf } from "./phrases";
 import { moment, names, timeOfDay } from "./words";
@@ -32,7 +32,7 @@ export function MessageLine({ message, first, last, group, readBy }: MessageLine
     <li class={classes.filter(Boolean).join(" ")} data-seq={message.seq ?? undefined}>
       {named && <span class="message-side">{last && <Avatar name={message.sender} small />}</span>}
       <div class="bubble">
-        {named && first && <span class="sender clip">{message.sender}</span>}
+        {named && first && <span class={`sender clip ${tintOf(message.sender)}`}>{message.sender}</span>}
         {!(named && first) && <span class="hidden">{mine ? "You" : message.sender}: </span>}
         <p class="text">{message.text === null ? <em>{placeholder(message)}</em> : <Linked text={message.text} />}</p>
         <span class="meta">
