@@ -27,13 +27,12 @@ export function openForWriting(file: string): Database {
   });
 }
 
-/** A reading connection; it never waits for the writer and never blocks it. */
+/** A reading connection; it never waits for the writer and never blocks it. It may copy the database elsewhere. */
 export function openForReading(file: string): Database {
   return opened(file, () => {
     const db = new Database(file, { readonly: true });
     return configured(db, () => {
       db.run(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
-      db.run("PRAGMA query_only = ON");
       db.run(`PRAGMA cache_size = -${readerCacheKib}`);
       db.query("SELECT 1 FROM sqlite_schema").get();
     });

@@ -266,9 +266,16 @@ export interface Store {
   /** How many cursors are at or past `seq`, the cursor of `except` left out. */
   countReaders(conversation: ConversationId, seq: Seq, except: UserId): Promise<number>;
   /** Conversations whose head is open, by id, ascending from beyond `after`: what a take-over reopens. */
-  listOpen(partitions: readonly number[], after: ConversationId | null, limit: number): Promise<readonly ConversationId[]>;
+  listOpen(
+    partitions: readonly number[],
+    after: ConversationId | null,
+    limit: number,
+  ): Promise<readonly ConversationId[]>;
   /** Conversations whose head is past a consumer's position; consumers keep their positions themselves. */
-  listAdvanced(after: ConversationId | null, limit: number): Promise<readonly { conversation: ConversationId; seq: Seq }[]>;
+  listAdvanced(
+    after: ConversationId | null,
+    limit: number,
+  ): Promise<readonly { conversation: ConversationId; seq: Seq }[]>;
 
   /** Called by a user actor's activation, first of all; as {@link Store.openConversation}. Null: nobody by that id. */
   openFeed(user: UserId, epoch: Epoch): Promise<{ user: UserRow; devices: readonly DeviceRow[] } | null>;
@@ -276,7 +283,11 @@ export interface Store {
   commitFeed(write: FeedWrite): Promise<FeedCommitted>;
   readMemberships(user: UserId, conversations: readonly ConversationId[]): Promise<readonly MembershipRow[]>;
   /** Feed rows from beyond `after`; fewer than asked is the end. `oldest` is the lowest userSeq still kept. */
-  readFeed(user: UserId, after: UserSeq, limit: number): Promise<{ changes: readonly FeedTuple[]; user: UserRow | null }>;
+  readFeed(
+    user: UserId,
+    after: UserSeq,
+    limit: number,
+  ): Promise<{ changes: readonly FeedTuple[]; user: UserRow | null }>;
   /** Those of `users` who do not exist (or are deleted). */
   unknownUsers(users: readonly UserId[]): Promise<readonly UserId[]>;
   /** @param withCounts whether to bring the counters of every membership too */
