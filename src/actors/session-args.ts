@@ -1,7 +1,7 @@
 // Checks the arguments of a request against the operation table, before any actor sees them (G11).
 // Owned by sessions; pure. Errors say which argument, and what was expected of it.
 import { AppError } from "../lib/errors";
-import { BadField, isMap, weigh } from "../protocol/fields";
+import { BadField, freeMap } from "../protocol/fields";
 import type { ClientId, ConversationId } from "../protocol/ids";
 import type { MessageBody } from "../protocol/entry";
 import { limits } from "../protocol/limits";
@@ -84,16 +84,24 @@ export function mergeFaults<T>(faults: readonly (ErrorTuple | null)[], outcomes:
   return faults.map((fault) => fault ?? (outcomes[at++] as T));
 }
 
-/** How long the client waits for an answer, milliseconds; null where it does not say. Throws an AppError `bad_request`. */
+/** How long the client waits for an answer, milliseconds; null where it does not say. Throws an AppError `bad_request` or `too_large`. */
 export function readDeadline(meta: unknown): number | null {
   if (meta === undefined || meta === null) return null;
-  if (!isMap(meta) || weigh(meta) > limits.metaBytesMax) {
-    throw new AppError("bad_request", `meta: expected a map of at most ${limits.metaBytesMax} bytes`);
-  }
-  const { deadlineMs } = meta;
+  const { deadlineMs } = readMeta(meta);
   if (deadlineMs === undefined || deadlineMs === null) return null;
   if (typeof deadlineMs !== "number" || !Number.isInteger(deadlineMs) || deadlineMs < 1) {
     throw new AppError("bad_request", "meta.deadlineMs: expected a positive integer");
   }
   return deadlineMs;
+}
+
+const metaMap = freeMap(limits.metaBytesMax);
+
+function readMeta(meta: unknown): Readonly<Record<string, unknown>> {
+  try {
+    return metaMap.read(meta);
+  } catch (error) {
+    if (error instanceof BadField) throw new AppError(error.code, `meta: ${error.message}`);
+    throw error;
+  }
 }
