@@ -220,7 +220,7 @@ export class Conversation {
   restore(cached: CachedConversation): void {
     this.#facts = new Facts(cached.row);
     this.#membership = "member";
-    this.#clearWindow(cached.first);
+    this.#clearWindow(cached.lastSeq + 1);
     this.#window.prepend(cached.page, cached.first, this.#world.me());
     this.#delivery.start(cached.lastSeq);
     this.#world.events.emit("start", { conversation: this.id, from: cached.lastSeq + 1, why: "cached" });

@@ -32,8 +32,12 @@ export class Events {
   }
 }
 
+/** What a listener of errors throws has nobody left to go to. */
 function reportToPlatform(error: unknown): void {
   const platform = globalThis as { reportError?: (error: unknown) => void };
   if (platform.reportError) platform.reportError(error);
-  else console.error(error);
+  else
+    queueMicrotask(() => {
+      throw error;
+    });
 }

@@ -40,7 +40,7 @@ class FileStorage implements ClientStorage {
     });
   }
 
-  write(changes: readonly StorageChange[]): Promise<void> {
+  async write(changes: readonly StorageChange[]): Promise<void> {
     // Encoded now: the caller's values may not be touched later, and what cannot be encoded fails alone.
     const group = groupOf(changes);
     return this.#next(async () => {
@@ -112,9 +112,9 @@ class FileStorage implements ClientStorage {
   }
 }
 
-/** Changes as they stand in the file: `[[key, value], [key of what is removed], …]`. */
+/** Changes as they stand in the file: `[[key, encoded value], [key of what is removed], …]`. Values may nest as deep as on the wire. */
 function groupOf(changes: readonly StorageChange[]): Uint8Array {
-  const body = encode(changes.map(([key, value]) => (value === undefined ? [key] : [key, value])));
+  const body = encode(changes.map(([key, value]) => (value === undefined ? [key] : [key, encode(value)])));
   const group = new Uint8Array(headerBytes + body.length);
   const view = new DataView(group.buffer);
   view.setUint32(0, body.length);
@@ -132,7 +132,10 @@ function replay(bytes: Uint8Array, records: Map<string, unknown>): number {
     if (end > bytes.length) break;
     const body = bytes.subarray(at + headerBytes, end);
     if (checksum(body) !== view.getUint32(at + 4)) break;
-    apply(records, decode(body) as readonly StorageChange[]);
+    for (const [key, value] of decode(body) as readonly (readonly [string, Uint8Array?])[]) {
+      if (value === undefined) records.delete(key);
+      else records.set(key, decode(value));
+    }
     at = end;
   }
   return at;

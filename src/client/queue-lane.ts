@@ -50,9 +50,10 @@ export class QueueLane {
     return this.#underWay?.includes(operation) ?? false;
   }
 
+  /** Queues an operation; what else is queued in this tick leaves with it. */
   push(operation: Operation): void {
     this.#queue.push(operation);
-    this.step();
+    queueMicrotask(() => this.step());
   }
 
   /** Puts operations of an earlier life in front. */
