@@ -23,36 +23,38 @@ export interface Metrics {
   ackLatency(ms: number): void;
   /** One commit of the store: rows (entries, cursors, feed rows) and milliseconds. */
   committed(rows: number, ms: number): void;
-  commitFailed(outcome: string): void;
-  actorActivated(kind: string): void;
-  actorPassivated(kind: string): void;
   actorFailed(kind: string): void;
-  /** Messages waiting in a mailbox when another was added. */
-  mailboxDepth(kind: string, depth: number): void;
   /** Something was refused or let go because a named limit was reached. */
-  dropped(what: string): void;
+  dropped(what: string, count?: number): void;
   slowConsumer(): void;
   danglingRecord(what: string): void;
-  /** From the commit of a membership entry until the person's feed holds it, milliseconds. */
-  feedLag(ms: number): void;
   framesPublished(frames: number, bytes: number): void;
   eventLoopLag(ms: number): void;
   httpDone(route: string, status: number, ms: number): void;
+}
+
+/** Figures of one kind of actor. */
+export interface ActorFigures {
+  readonly active: number;
+  /** Messages waiting in all mailboxes, and in the fullest one. */
+  readonly waiting: number;
+  readonly deepest: number;
 }
 
 /** What is asked for at exposition. */
 export interface GaugeValues {
   readonly sessions: number;
   readonly connections: number;
-  readonly activeConversations: number;
-  readonly activeUsers: number;
+  /** By kind of actor; undefined where none was ever active. */
+  readonly actors: Readonly<Record<string, ActorFigures | undefined>>;
+  /** Requests that wait for an actor's answer. */
+  readonly asksWaiting: number;
   readonly storeWritable: boolean;
 }
 
 const latencySeconds = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5];
 const commitSeconds = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1];
 const rowBuckets = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000];
-const depthBuckets = [1, 2, 5, 10, 50, 100, 500, 1000, 5000];
 
 /** Metrics of one server; two servers in one process do not share them. */
 export function createMetrics(): Metrics {
@@ -106,38 +108,24 @@ function sessionMetrics(counter: MakeCounter, histogram: MakeHistogram) {
 function storeMetrics(counter: MakeCounter, histogram: MakeHistogram) {
   const rows = histogram("commit_rows", "Rows in one commit", rowBuckets);
   const time = histogram("commit_seconds", "Time of one commit", commitSeconds);
-  const failures = counter("commit_failures_total", "Commits that did not store, by outcome", "outcome");
   const dangling = counter("dangling_records_total", "Records skipped because their other end is gone", "what");
   return {
     committed: (count: number, ms: number) => {
       rows.observe(count);
       time.observe(ms / 1000);
     },
-    commitFailed: (outcome: string) => failures.inc({ outcome }),
     danglingRecord: (what: string) => dangling.inc({ what }),
   };
 }
 
 function processMetrics(counter: MakeCounter, histogram: MakeHistogram) {
-  const activated = counter("actors_activated_total", "Activations", "kind");
-  const passivated = counter(
-    "actors_passivated_total",
-    "Actors let go because they were idle or over the limit",
-    "kind",
-  );
   const failed = counter("actors_failed_total", "Activations ended by a throw", "kind");
-  const depth = histogram("mailbox_depth", "Messages waiting when another was added", depthBuckets, "kind");
   const dropped = counter("dropped_total", "What was refused or let go at a limit", "what");
-  const feedLag = histogram("feed_lag_seconds", "Time from a membership entry to the person's feed", latencySeconds);
   const lag = histogram("event_loop_lag_seconds", "How late a timer of the event loop fired", latencySeconds);
   const http = histogram("http_request_seconds", "Time of HTTP requests", latencySeconds, "route", "status");
   return {
-    actorActivated: (kind: string) => activated.inc({ kind }),
-    actorPassivated: (kind: string) => passivated.inc({ kind }),
     actorFailed: (kind: string) => failed.inc({ kind }),
-    mailboxDepth: (kind: string, waiting: number) => depth.observe({ kind }, waiting),
-    dropped: (what: string) => dropped.inc({ what }),
-    feedLag: (ms: number) => feedLag.observe(ms / 1000),
+    dropped: (what: string, count = 1) => dropped.inc({ what }, count),
     eventLoopLag: (ms: number) => lag.observe(ms / 1000),
     httpDone: (route: string, status: number, ms: number) => http.observe({ route, status }, ms / 1000),
   };
@@ -153,12 +141,24 @@ function registerGauges(registry: Registry, read: () => GaugeValues): void {
         this.set(value(read()));
       },
     });
+  const actorGauge = (name: string, help: string, value: (figures: ActorFigures) => number) =>
+    new Gauge({
+      name: `parley_${name}`,
+      help,
+      labelNames: ["kind"],
+      registers: [registry],
+      collect() {
+        for (const [kind, figures] of Object.entries(read().actors)) this.set({ kind }, figures ? value(figures) : 0);
+      },
+    });
   gauge("sessions", "People's sessions signed in now", (values) => values.sessions);
   gauge("connections", "WebSocket connections now", (values) => values.connections);
-  gauge("active_conversations", "Conversations held in memory", (values) => values.activeConversations);
-  gauge("active_users", "People's feeds held in memory", (values) => values.activeUsers);
+  gauge("asks_waiting", "Requests that wait for an actor's answer", (values) => values.asksWaiting);
   gauge("store_writable", "1 while the store takes writes", (values) => (values.storeWritable ? 1 : 0));
   gauge("resident_bytes", "Resident memory of the process", () => process.memoryUsage.rss());
+  actorGauge("actors_active", "Actors held in memory", (figures) => figures.active);
+  actorGauge("mailbox_waiting", "Messages waiting in all mailboxes", (figures) => figures.waiting);
+  actorGauge("mailbox_deepest", "Messages waiting in the fullest mailbox", (figures) => figures.deepest);
 }
 
 /** Measures event-loop lag until the answered function is called: how much later than asked a timer fires. */
