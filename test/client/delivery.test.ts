@@ -1,6 +1,19 @@
 // What reaches the application: every entry once, in order, whatever the network does (G6).
 import { expect, test } from "bun:test";
-import { answerSync, hello, message, messages, online, otherRoom, room, row, seqs, settle, world } from "./scripted";
+import {
+  answerSync,
+  hello,
+  message,
+  messages,
+  nextAttempt,
+  online,
+  otherRoom,
+  room,
+  row,
+  seqs,
+  settle,
+  world,
+} from "./scripted";
 
 test("a new device starts at the head and delivers what is pushed after it", async () => {
   await using at = world();
@@ -48,7 +61,7 @@ test("reconnecting tells the position and delivers what was missed, once", async
   const first = await online(at, { rows: [row({ head: 5 })] });
   first.push("entries", room, [message(6)]);
   first.lose();
-  await at.clock.advance(60_000);
+  await nextAttempt(at);
   const second = await hello(at);
   const args = await answerSync(second, { rows: [row({ head: 8 })], resumed: [[room, messages(7, 8)]] });
   expect(args).toEqual([null, [[room, 6]]]);
@@ -59,7 +72,7 @@ test("what was missed and not resumed is fetched in pages", async () => {
   await using at = world();
   const first = await online(at, { rows: [row({ head: 5 })] });
   first.lose();
-  await at.clock.advance(60_000);
+  await nextAttempt(at);
   const second = await online(at, { rows: [row({ head: 405 })] });
   for (let page = 0; page < 2; page++) {
     const asked = await second.take("entries");
@@ -74,7 +87,7 @@ test("too far behind starts again at the head, and says so", async () => {
   await using at = world({ resumeEntriesMax: 100 });
   const first = await online(at, { rows: [row({ head: 5 })] });
   first.lose();
-  await at.clock.advance(60_000);
+  await nextAttempt(at);
   const second = await online(at, { rows: [row({ head: 500 })] });
   second.push("entries", room, [message(501)]);
   expect(at.starts.at(-1)).toEqual({ conversation: room, from: 501, why: "tooFar" });
@@ -87,7 +100,7 @@ test("a position ahead of the head resets that conversation alone", async () => 
   const first = await online(at, { rows: [row({ head: 5 }), row({ id: otherRoom, head: 5 })] });
   first.push("entries", room, messages(6, 9));
   first.lose();
-  await at.clock.advance(60_000);
+  await nextAttempt(at);
   const second = await online(at, { rows: [row({ head: 7 }), row({ id: otherRoom, head: 5 })] });
   expect(at.starts.slice(2)).toEqual([{ conversation: room, from: 8, why: "reset" }]);
   second.push("entries", room, [message(8)]);
@@ -99,7 +112,7 @@ test("entries that outran the answer of sync are no reason to reset", async () =
   await using at = world();
   const first = await online(at, { rows: [row({ head: 5 })] });
   first.lose();
-  await at.clock.advance(60_000);
+  await nextAttempt(at);
   const second = await hello(at);
   second.push("entries", room, [message(6)]);
   await answerSync(second, { rows: [row({ head: 5 })] });
@@ -114,7 +127,7 @@ test("another generation drops positions and starts at the heads", async () => {
   const first = await online(at, { rows: [row({ head: 5 })] });
   first.push("entries", room, [message(6)]);
   first.lose();
-  await at.clock.advance(60_000);
+  await nextAttempt(at);
   const second = await hello(at, { generation: "g2" });
   const args = await answerSync(second, { rows: [row({ head: 3 })] });
   expect(args).toEqual([null, []]);
@@ -125,7 +138,7 @@ test("a floor above the position is a beginning, not a gap", async () => {
   await using at = world();
   const first = await online(at, { rows: [row({ head: 5 })] });
   first.lose();
-  await at.clock.advance(60_000);
+  await nextAttempt(at);
   const second = await online(at, { rows: [row({ head: 30, join: [21, 19, 0], floor: 21 })] });
   const asked = await second.take("entries");
   expect(asked.args[1]).toBe(21);
@@ -203,6 +216,11 @@ test("what a faulty or hostile server says breaks nothing", async () => {
   socket.push("entries", room, [[7, 4, 99, false, 1, "bob" as never, null, null, null, [[[]]]]]);
   expect(seqs(at)).toEqual([6, 7]);
   expect(at.errors).toHaveLength(2);
-  expect(at.client.conversation(room).getSnapshot().messages.map(({ text }) => text)).toEqual([null]);
+  expect(
+    at.client
+      .conversation(room)
+      .getSnapshot()
+      .messages.map(({ text }) => text),
+  ).toEqual([null]);
   expect(at.client.connection.getSnapshot().state).toBe("online");
 });

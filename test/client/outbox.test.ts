@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { ClientError } from "../../src/client/errors";
 import { memoryStorage } from "../../src/client/storage";
 import type { Message } from "../../src/client/types";
-import { alice, hello, message, messages, online, otherRoom, room, row, settle, world } from "./scripted";
+import { alice, hello, message, messages, nextAttempt, online, otherRoom, room, row, settle, world } from "./scripted";
 import type { World } from "./scripted";
 
 const refused = ["forbidden", "no", "final", null, null] as const;
@@ -164,12 +164,17 @@ test("a lost connection repeats what had no answer, and what the log shows is no
   view.send("lost");
   await first.take("send");
   first.lose();
-  await at.clock.advance(60_000);
+  await nextAttempt(at);
   const second = await hello(at);
   const again = await second.take("send");
   expect(items(again.args).map(([, [text]]) => text)).toEqual(["stored", "lost"]);
   second.reply(await second.take("sync"), [
-    1, [row({ head: 3 })], null, [0, 0], [], [[room, [message(3, "stored", alice, stored.clientId)]]],
+    1,
+    [row({ head: 3 })],
+    null,
+    [0, 0],
+    [],
+    [[room, [message(3, "stored", alice, stored.clientId)]]],
   ]);
   expect(await stored.acked).toBe(3);
   expect(statuses(at)).toEqual(["stored sent", "lost sending"]);
@@ -212,8 +217,12 @@ test("a draft that the server would refuse is refused at once", async () => {
   const view = at.client.conversation(room);
   expect(() => view.send("")).toThrow(expect.objectContaining({ code: "bad_request" }));
   expect(() => view.send("x".repeat(70_000))).toThrow(expect.objectContaining({ code: "too_large" }));
-  expect(() => view.send({ data: { type: "t", value: () => 1 } })).toThrow(expect.objectContaining({ code: "bad_request" }));
-  expect(() => view.send({ text: "a", mentions: ["not an id!"] })).toThrow(expect.objectContaining({ code: "bad_request" }));
+  expect(() => view.send({ data: { type: "t", value: () => 1 } })).toThrow(
+    expect.objectContaining({ code: "bad_request" }),
+  );
+  expect(() => view.send({ text: "a", mentions: ["not an id!"] })).toThrow(
+    expect.objectContaining({ code: "bad_request" }),
+  );
   expect(at.client.outbox.getSnapshot()).toEqual([]);
 });
 
@@ -334,7 +343,7 @@ test("another generation keeps queued messages and refuses what names a seq", as
   const answer = view.send({ text: "an answer", replyTo: 4 });
   const mark = view.markRead(5);
   mark.catch(() => {});
-  await at.clock.advance(60_000);
+  await nextAttempt(at);
   const second = await hello(at, { generation: "g2" });
   const asked = await second.take("send");
   expect(items(asked.args).map(([id]) => id)).toEqual([kept.clientId]);
@@ -373,7 +382,7 @@ test("of two tabs each drains its own queue, and the one that lives takes over t
     expect(await socket.hasAsked("send")).toBe(false);
   }
   living.socket().lose();
-  await living.clock.advance(60_000);
+  await nextAttempt(living);
   const next = await online(living, { rows: [row()] });
   expect(items((await next.take("send")).args).map(([, [text]]) => text)).toEqual(["orphan"]);
 });

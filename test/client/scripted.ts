@@ -122,7 +122,8 @@ export class ScriptedSocket implements ClientSocket {
   async take(operation: string): Promise<Asked> {
     await settle();
     const at = this.asked.findIndex((asked) => asked.operation === operation);
-    if (at < 0) throw new Error(`no ${operation} was asked; asked: ${this.asked.map((one) => one.operation).join(", ")}`);
+    if (at < 0)
+      throw new Error(`no ${operation} was asked; asked: ${this.asked.map((one) => one.operation).join(", ")}`);
     return this.asked.splice(at, 1)[0] as Asked;
   }
 
@@ -185,10 +186,22 @@ export function world(options: Partial<ClientOptions> = {}, clock = new VirtualC
   client.on("start", (event) => void starts.push(event));
   client.on("error", ({ error }) => void errors.push(error));
   return {
-    client, clock, sockets, entries, starts, errors, tokens,
+    client,
+    clock,
+    sockets,
+    entries,
+    starts,
+    errors,
+    tokens,
     socket: () => sockets.at(-1) as ScriptedSocket,
     [Symbol.asyncDispose]: () => client.close(),
   };
+}
+
+/** Lets time pass until the client tries again. */
+export async function nextAttempt(at: World): Promise<void> {
+  const before = at.sockets.length;
+  for (let i = 0; i < 1_000 && at.sockets.length === before; i++) await at.clock.advance(100);
 }
 
 export interface HelloOptions {
@@ -248,13 +261,24 @@ export function row(options: RowOptions = {}): RowTuple {
   const { head = 2, join = [2, 0, 0], cursor = [0, 0, 0], floor = 1, myTotal = 0, muted = false } = options;
   const ordinal = options.ordinal ?? Math.max(0, head - 2);
   return [
-    options.id ?? room, ["group", "Room", null, null, 2, null], ["owner", join, floor], [muted, false],
-    [head, ordinal, 1_000 + head, null], cursor, myTotal, options.unread ?? 0,
+    options.id ?? room,
+    ["group", "Room", null, null, 2, null],
+    ["owner", join, floor],
+    [muted, false],
+    [head, ordinal, 1_000 + head, null],
+    cursor,
+    myTotal,
+    options.unread ?? 0,
   ];
 }
 
 /** A message at `seq`, counted as in {@link row}. */
-export function message(seq: number, text = `text ${seq}`, sender = bob, clientId: string | null = `c${seq}`): EntryTuple {
+export function message(
+  seq: number,
+  text = `text ${seq}`,
+  sender = bob,
+  clientId: string | null = `c${seq}`,
+): EntryTuple {
   return [seq, seq - 2, 1, true, 1_000 + seq, sender, null, clientId as never, null, [text]];
 }
 
