@@ -9,6 +9,7 @@ import { runHistory, runSend, runTail } from "./cli/messages";
 import { runServe } from "./cli/serve";
 import { runConfig } from "./cli/show-config";
 import { runToken } from "./cli/token";
+import { configureFailpoints } from "./lib/failpoints";
 
 const afterHelp = `
 Settings come from defaults, then the file, then PARLEY_* variables; "parley config" shows them.
@@ -112,8 +113,20 @@ function exitCodeOf(thrown: unknown, context: CommandContext): number {
   return thrown instanceof CommandFailure ? thrown.exitCode : exitCodes.failed;
 }
 
+function armFailpoints(context: CommandContext): void {
+  const spec = context.environment["PARLEY_FAILPOINTS"];
+  if (spec === undefined) return;
+  try {
+    configureFailpoints(spec);
+  } catch (error) {
+    throw new CommandFailure(`PARLEY_FAILPOINTS: ${reasonOf(error)}`, exitCodes.usage, error);
+  }
+  context.say(`parley: failpoints are armed (${spec}): this process fails on purpose`);
+}
+
 const context = createContext();
 try {
+  armFailpoints(context);
   await createProgram(context).parseAsync();
   process.exitCode = exitCodes.ok;
 } catch (thrown) {

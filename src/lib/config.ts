@@ -29,6 +29,7 @@ export const commandVariables = {
   PARLEY_CONFIG: "The configuration file, where `--config` is not given.",
   PARLEY_URL: "The server that `send`, `tail` and `history` talk to.",
   PARLEY_TOKEN: "The token that they sign in with.",
+  PARLEY_FAILPOINTS: "Makes the process fail on purpose, for tests; leave it unset.",
 } as const;
 
 type Tree = { [name: string]: unknown };
