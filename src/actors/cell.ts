@@ -215,7 +215,7 @@ export class ActorCell implements MailboxOwner<Letter>, ActivationHost {
     this.#goOn();
   }
 
-  /** After a passivation: what came meanwhile gets the next activation. */
+  /** After an activation ended: what came meanwhile gets the next one. */
   #goOn(): void {
     if (this.#mailbox.depth > 0) this.#activate();
     else this.#host.vacated(this);
@@ -223,19 +223,24 @@ export class ActorCell implements MailboxOwner<Letter>, ActivationHost {
 
   /** Ends the activation by `abort`; what waits is answered with the same error. */
   #end(error: AppError): void {
+    const letters = this.#mailbox.takeAll();
     if (this.#activation) this.#abort(this.#activation, error);
-    this.#vacate(error, "actorEnded");
+    this.#answer(letters, error, "actorEnded");
+    this.#goOn();
   }
 
   #abort(activation: Activation, error: AppError): void {
     const actor = this.#actor;
     activation.end();
     this.#forget();
+    // Not vacant before it is over: what the actor sends itself from here waits for the next activation.
+    this.#state = "stopping";
     try {
       actor?.abort(error);
     } catch (thrown) {
       this.#host.failed(this, "abort", thrown);
     }
+    this.#state = "vacant";
     this.#host.ended(this);
   }
 

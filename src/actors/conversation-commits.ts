@@ -130,6 +130,7 @@ export class CommitPipeline {
   /** The first is in flight while {@link #committing}; the last is open while its head is null. */
   readonly #queue: Batch[] = [];
   #committing = false;
+  #inFlight: Promise<void> | null = null;
   #scheduled = false;
   #ended = false;
   #entries = 0;
@@ -146,6 +147,16 @@ export class CommitPipeline {
   /** Whether anything waits for the store. */
   get isIdle(): boolean {
     return this.#queue.length === 0;
+  }
+
+  /** Whether the stored head says open, or may say so. */
+  get isOpen(): boolean {
+    return this.#openEpoch !== 0 || this.#committing;
+  }
+
+  /** The commit the store has not answered yet, or null. Never rejects. */
+  get inFlight(): Promise<void> | null {
+    return this.#inFlight;
   }
 
   /** Counted entries of a person that are staged and not committed. */
@@ -251,9 +262,10 @@ export class CommitPipeline {
         for (const { work, answer } of batch.works) answerWith(work.reply, answer);
       const settle = (result: Committed): void => {
         this.#committing = false;
+        this.#inFlight = null;
         if (!this.#ended) this.#settle(batch, result);
       };
-      this.#host.store.commit(this.#write(batch)).then(settle, (thrown) => {
+      this.#inFlight = this.#host.store.commit(this.#write(batch)).then(settle, (thrown) => {
         settle({ outcome: "unknown", reason: String(thrown) });
       });
     }

@@ -141,7 +141,9 @@ export class ConversationMarks {
     return unreadOf({ headOrdinal: this.#state.committed.ordinal, myTotal: this.totalOf(user), cursor, join });
   }
 
+  /** Throws `no_access` for who is no member any more: left while the store was asked, they have no unread here. */
   #answer(user: UserId, cursor: CursorRow): Results["read"] {
+    if (!this.#state.members.has(user)) throw new AppError("no_access");
     return [toMarkTuple(cursor), this.unreadOf(user, cursor)];
   }
 

@@ -53,12 +53,13 @@ export function conversationKind(deps: ConversationDeps, limits: KindLimits): Ac
   return {
     name: "conversation",
     ...limits,
-    async activate(ctx) {
-      const opened = await deps.store.openConversation(ctx.key as ConversationId, ctx.epoch, tailEntries);
-      const conversation = new Conversation(deps, ctx, lost);
-      if (opened) await conversation.load(opened);
-      return conversation;
-    },
+    activate: (ctx) =>
+      lost.takeOver(ctx.key, async (after) => {
+        const opened = await deps.store.openConversation(ctx.key as ConversationId, ctx.epoch, tailEntries);
+        const conversation = new Conversation(deps, ctx, lost);
+        if (opened) await conversation.load(opened, after);
+        return conversation;
+      }),
   };
 }
 
@@ -91,16 +92,20 @@ class Conversation implements PlacedActor, ConversationPeek {
     this.#fanout = new ConversationFanout(deps, this.#id, this.#state);
   }
 
-  /** Takes over what the store has; what a predecessor left open is counted and told again. */
-  async load({ head, members, tail }: OpenedConversation): Promise<void> {
+  /**
+   * Takes over what the store has; what a predecessor left open is counted and told again, and what it could not publish
+   * any more, everything behind `after`, is published.
+   */
+  async load({ head, members, tail }: OpenedConversation, after: Seq | null): Promise<void> {
     this.#state.load({ ...head }, members, tail, digestOfEntry);
     this.#state.totalsThrough = head.totalsThrough;
     this.#pipeline.wasOpen(head.openEpoch);
     if (head.totalsThrough < head.seq)
       for (const { user, count } of await this.#deps.store.countBySender(this.#id, head.totalsThrough))
         this.#state.sent.set(user, count);
+    // Published before anybody is told: whoever was added begins to receive at their entry, not at those before it.
+    if (after !== null) await this.#fanout.publishAfter(after);
     if (head.fedThrough < head.seq) await this.#fanout.tellAgain(head.fedThrough, this.#feeds);
-    await this.#lost.recover(this.#id, (seq) => this.#fanout.publishAfter(seq));
   }
 
   receive(message: unknown, reply: Reply): void | Promise<void> {
@@ -142,11 +147,17 @@ class Conversation implements PlacedActor, ConversationPeek {
     }
     const outcome = await this.#pipeline.close(this.#marks.totals());
     if (outcome === "refused") return false;
+    // Nobody knows whether it is closed: the next activation sees to it.
+    if (outcome !== "stored") this.#lost.lost(this.#id, this.#state.committed.seq);
     this.#end();
     return true;
   }
 
   abort(error: AppError): void {
+    const write = this.#pipeline.inFlight;
+    if (write) this.#lost.lostWriting(this.#id, this.#state.committed.seq, write);
+    // Left open, with feeds that may not have heard of everything: another activation finishes and closes it.
+    else if (this.#pipeline.isOpen) this.#lost.lost(this.#id, this.#state.committed.seq);
     this.#pipeline.end(error);
     this.#end();
   }

@@ -11,6 +11,10 @@ export class LostActivations {
   /** The last position that was handed out, by actor. */
   readonly #handedOut = new Map<string, number>();
 
+  /** Writes of ended activations that the store has not answered yet. */
+  readonly #underWay = new Map<string, Promise<void>>();
+  #retrying = false;
+
   /** @param reopen tells the actor `{ op: "reopen" }` through the router */
   constructor(clock: Clock, reopen: (key: string) => void) {
     this.#clock = clock;
@@ -21,20 +25,36 @@ export class LostActivations {
   lost(key: string, handedOut: number): void {
     if (this.#handedOut.has(key)) return;
     this.#handedOut.set(key, handedOut);
-    this.#start(key);
-  }
-
-  /** Runs `handOut` with the position behind which something may be unseen, if there is one. A rejection leaves it so. */
-  async recover(key: string, handOut: (after: number) => Promise<void>): Promise<void> {
-    const after = this.#handedOut.get(key);
-    if (after === undefined) return;
-    await handOut(after);
-    this.#handedOut.delete(key);
-  }
-
-  #start(key: string): void {
-    if (!this.#handedOut.has(key)) return;
     this.#reopen(key);
-    this.#clock.after(retryMs, () => this.#start(key));
+    this.#retryLater();
+  }
+
+  /** Notes an activation that ends while `write` is under way: nobody will hear of it from that activation. */
+  lostWriting(key: string, handedOut: number, write: Promise<void>): void {
+    const decided = write.finally(() => this.#underWay.delete(key));
+    this.#underWay.set(key, decided);
+    this.lost(key, handedOut);
+  }
+
+  /**
+   * Runs `load` for a new activation, once the writes of the one before are decided: what it loads is not overtaken by them.
+   * `after` is the position behind which something may be unseen, or null. A rejection leaves it so, for the next activation.
+   */
+  async takeOver<T>(key: string, load: (after: number | null) => Promise<T>): Promise<T> {
+    await this.#underWay.get(key);
+    const loaded = await load(this.#handedOut.get(key) ?? null);
+    this.#handedOut.delete(key);
+    return loaded;
+  }
+
+  #retryLater(): void {
+    if (this.#retrying) return;
+    this.#retrying = true;
+    this.#clock.after(retryMs, () => {
+      this.#retrying = false;
+      if (this.#handedOut.size === 0) return;
+      for (const key of this.#handedOut.keys()) this.#reopen(key);
+      this.#retryLater();
+    });
   }
 }

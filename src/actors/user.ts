@@ -30,11 +30,12 @@ export function userKind(deps: UserDeps, limits: KindLimits): ActorKind {
   return {
     name: "user",
     ...limits,
-    async activate(ctx) {
-      const opened = await deps.store.openFeed(ctx.key as UserId, ctx.epoch);
-      await lost.recover(ctx.key, (userSeq) => handOut(deps, ctx.key as UserId, userSeq));
-      return new UserActor(deps, ctx, lost, opened?.user ?? null, opened?.devices ?? []);
-    },
+    activate: (ctx) =>
+      lost.takeOver(ctx.key, async (after) => {
+        const opened = await deps.store.openFeed(ctx.key as UserId, ctx.epoch);
+        if (after !== null) await handOut(deps, ctx.key as UserId, after);
+        return new UserActor(deps, ctx, lost, opened?.user ?? null, opened?.devices ?? []);
+      }),
   };
 }
 

@@ -113,6 +113,12 @@ export class RuntimeWorld {
     }
   }
 
+  /** Whether every ask was answered and no cell is left. */
+  get isAtRest(): boolean {
+    const { kinds } = this.system.stats();
+    return this.#answered === this.#asked && Object.values(kinds).every((figures) => figures?.cells === 0);
+  }
+
   /** To be called once nothing is sent any more and time enough has passed for everything to end. */
   finish(): void {
     this.finishStep();
@@ -174,7 +180,7 @@ export class RuntimeWorld {
     return {
       receive: (message, reply) => this.#receive(name, life, ctx, message as Note | "self", reply),
       passivate: () => this.#passivate(name, life),
-      abort: () => this.#abort(name, life),
+      abort: () => this.#abort(kind, ctx.key, life),
     };
   }
 
@@ -250,13 +256,15 @@ export class RuntimeWorld {
     return true;
   }
 
-  #abort(name: string, life: Life): void {
+  #abort(kind: KindName, key: string, life: Life): void {
+    const name = `${kind} ${key}`;
     const phase = life.phase;
     // A passivation that threw is aborted too; nothing else ends while its own code runs.
     this.#guard(() => check(phase === "active" || phase === "passivating", () => `${name} is aborted while ${phase}`));
     life.phase = "ended";
     this.#count("aborted");
     this.#schedule.trace(() => `${name} (${life.id}) is aborted`);
+    if (this.#schedule.random.chance(0.3)) this.system.tell(kind, key, "self");
     if (this.#schedule.random.chance(0.1)) throw new Error("cannot abort");
   }
 

@@ -79,10 +79,13 @@ export class VirtualClock implements Clock {
   }
 
   /** Steps until `done` answers true. Throws where that takes longer than `withinMs`. */
-  runUntil(done: () => boolean, withinMs: number, what: string): void {
+  runUntil(done: () => boolean, withinMs: number, what: string | (() => string)): void {
     const until = this.#monotonic + withinMs;
     this.settle();
-    while (!done()) if (!this.step(until)) throw new Error(`not within ${withinMs} ms: ${what}`);
+    while (!done()) {
+      if (this.step(until)) continue;
+      throw new Error(`not within ${withinMs} ms: ${typeof what === "string" ? what : what()}`);
+    }
   }
 
   #choose(until: number): Event | null {

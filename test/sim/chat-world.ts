@@ -1,0 +1,380 @@
+// People who chat on a server that fails in every way it may: slow and failing stores, crashed activations, dead processes.
+// Owned by chat.test.ts. What must hold is judged by the data, the gateway and the sessions as it happens, and here at the end.
+import { conversationIdFor } from "../../src/actors/conversation-id";
+import type { RowPart } from "../../src/actors/messages";
+import { messageFlags } from "../../src/protocol/entry";
+import type { ConversationId, Seq, UserId } from "../../src/protocol/ids";
+import { unreadOf } from "../../src/protocol/unread";
+import { ChatSession } from "./chat-client";
+import type { ChatWorldView } from "./chat-client";
+import { ChatNode, conversationTypes } from "./chat-node";
+import type { Conditions } from "./chat-node";
+import { checkRows, expectSame } from "./log-fold";
+import { MemoryStore } from "./memory-store";
+import type { Schedule } from "./simulate";
+import { WatchedData } from "./watched-data";
+
+/** How often each of these happens, against the others. */
+const happenings = {
+  send: 30,
+  read: 14,
+  add: 4,
+  remove: 4,
+  join: 2,
+  leave: 2,
+  role: 2,
+  update: 1,
+  row: 3,
+  entries: 2,
+  settings: 1,
+  signIn: 1,
+  throwIn: 0.7,
+  crash: 0.5,
+  takeOver: 0.3,
+  restart: 0.3,
+  stepClock: 0.5,
+} as const;
+
+/** Time in which everything must be settled once the store works again: deadlines, back-off of reopening, idle times. */
+const healMsMax = 300_000;
+
+const people = ["ann", "bob", "cat", "dan"] as UserId[];
+
+/** See the head of this file. */
+export class ChatWorld implements ChatWorldView {
+  readonly schedule: Schedule;
+  readonly data = new WatchedData();
+  readonly acked = new Map<ConversationId, Seq>();
+  readonly ackedReads = new Map<string, Seq>();
+  readonly counts: Record<string, number> = {};
+  node: ChatNode;
+  readonly #conditions: Conditions;
+  readonly #sessions: ChatSession[];
+  readonly #conversations: ConversationId[] = [];
+  #broken: unknown = null;
+  #pending = 0;
+
+  constructor(schedule: Schedule) {
+    const { random } = schedule;
+    this.schedule = schedule;
+    this.#conditions = {
+      faultRate: random.pick([0, 0.02, 0.1, 0.25]),
+      latencyMs: random.pick([0, 5, 60, 400]),
+      idleMs: random.pick([300, 3000, 60_000]),
+      activeMax: random.pick([2, 4, 100]),
+      mailboxMax: random.pick([4, 100]),
+    };
+    this.node = this.#newNode();
+    this.#sessions = people.flatMap((user) => [
+      new ChatSession(this, user, `${user}1`),
+      new ChatSession(this, user, `${user}2`),
+    ]);
+  }
+
+  broken(error: unknown): void {
+    this.#broken ??= error;
+    this.schedule.trace(() => `broken: ${String(error)}`);
+  }
+
+  readonly count = (what: string): void => {
+    this.counts[what] = (this.counts[what] ?? 0) + 1;
+  };
+
+  /** People and conversations: everybody exists, each type of conversation is about to. */
+  begin(): void {
+    const { clock } = this.schedule;
+    this.node.start();
+    this.#up();
+    for (const user of people) this.#retry(() => this.node.ask("user", user, { op: "ensure" }));
+    clock.runUntil(() => this.#pending === 0, healMsMax, "everybody exists");
+    for (const type of ["group", "secret", "channel", "direct"]) this.#create(type);
+  }
+
+  /** One thing happens, then some time passes. Throws what is broken. */
+  step(): void {
+    const { random, clock } = this.schedule;
+    this.#happen(random.weighted(happenings));
+    clock.advance(random.pick([0, 0, 1, 5, 30, 30, 200, 1500]));
+    if (!this.node.isUp) this.#up();
+    this.#judge();
+  }
+
+  /** The store works again and nobody starts anything new: everything settles, then all of it must be right. */
+  end(): void {
+    const { clock } = this.schedule;
+    this.#conditions.faultRate = 0;
+    const settled = (): boolean => {
+      this.#judge();
+      if (!this.node.isUp) this.#up();
+      return this.#pending === 0 && this.node.reopened && this.#sessions.every((session) => session.isIdle);
+    };
+    clock.runUntil(settled, healMsMax, "every request is answered finally");
+    const closed = (): boolean => this.data.heads().every(({ openEpoch }) => openEpoch === 0);
+    clock.runUntil(closed, healMsMax, () => `every conversation is closed: ${JSON.stringify(this.#open())}`);
+    clock.runUntil(() => this.#published(), healMsMax, "everything durable is published");
+    this.#judge();
+    this.#checkRows();
+    this.#checkUnread();
+    this.node.crash();
+  }
+
+  #happen(what: keyof typeof happenings): void {
+    const { random, clock, trace } = this.schedule;
+    const conversation = random.pick(this.#conversations);
+    const session = random.pick(this.#sessions);
+    const log = this.data.logs.of(conversation);
+    const other = random.pick(people);
+    switch (what) {
+      case "send":
+        for (let i = random.between(1, 4); i > 0; i--)
+          session.send(conversation, random.chance(0.2) ? messageFlags.uncounted : null);
+        return;
+      case "read":
+        return session.read(conversation, Math.max(0, log.head - random.int(random.pick([1, 4, 30]))));
+      case "add":
+        return this.#asAdmin(conversation).operate(conversation, "add", session.nextId(), [other], null);
+      case "remove":
+        return this.#asAdmin(conversation).operate(conversation, "remove", session.nextId(), [other]);
+      case "join":
+      case "leave":
+        return session.operate(conversation, what, session.nextId());
+      case "role":
+        return this.#asAdmin(conversation).operate(
+          conversation,
+          "role",
+          session.nextId(),
+          other,
+          random.pick(["owner", "admin", "member"]),
+        );
+      case "update":
+        return this.#asAdmin(conversation).operate(conversation, "update", session.nextId(), {
+          name: `name ${random.int(9)}`,
+        });
+      case "row":
+        return this.#row(session.user, conversation);
+      case "entries":
+        return this.#entries(session.user, conversation, random.int(log.head + 2));
+      case "settings":
+        return this.#retry(() =>
+          this.node.ask("user", other, { op: "settings", args: [conversation, { muted: random.chance(0.5) }] }),
+        );
+      case "signIn":
+        return this.#retry(() =>
+          this.node.ask("user", other, {
+            op: "signIn",
+            device: `d${random.int(3)}`,
+            platform: null,
+            issuedAt: clock.now() / 1000,
+          }),
+        );
+      case "throwIn":
+        trace(() => `a fault in the activation of ${conversation.slice(0, 4)}`);
+        this.node
+          .ask("conversation", conversation, { op: "send", user: session.user, args: null })
+          .catch(() => undefined);
+        return;
+      case "crash":
+        return this.#crash();
+      case "takeOver":
+        return this.#takeOver();
+      case "restart":
+        return this.#restart();
+      case "stepClock":
+        return clock.stepWall(random.between(-3_600_000, 3_600_000));
+    }
+  }
+
+  #create(type: string): void {
+    const { random } = this.schedule;
+    const creator = random.pick(this.#sessions);
+    const others = people.filter((user) => user !== creator.user);
+    const members = type === "direct" ? [random.pick(others)] : others.filter(() => random.chance(0.5));
+    const clientId = creator.nextId();
+    const direct = conversationTypes.get(type)?.direct ?? false;
+    const conversation = conversationIdFor(direct, creator.user, clientId, members);
+    this.#conversations.push(conversation);
+    creator.operate(conversation, "create", type, clientId, direct ? null : { name: type }, members);
+  }
+
+  /** Somebody who may do it, mostly. */
+  #asAdmin(conversation: ConversationId): ChatSession {
+    const { random } = this.schedule;
+    const log = this.data.logs.of(conversation);
+    const members = log.membersAt(log.head);
+    const admins = this.#sessions.filter(({ user }) => ["owner", "admin"].includes(members.get(user)?.role ?? ""));
+    return admins.length > 0 && random.chance(0.85) ? random.pick(admins) : random.pick(this.#sessions);
+  }
+
+  #row(user: UserId, conversation: ConversationId): void {
+    this.node.ask("conversation", conversation, { op: "row", user }).then(
+      (value) => this.#guard(() => this.#checkRow(user, conversation, value as RowPart)),
+      () => undefined,
+    );
+  }
+
+  /** What is answered about a conversation is durable, and right as of the head it names. */
+  #checkRow(user: UserId, conversation: ConversationId, { membership, head, cursor, myTotal, info }: RowPart): void {
+    const log = this.data.logs.of(conversation);
+    const [seq, ordinal, time, last] = head;
+    const member = log.membersAt(seq).get(user);
+    const join = member && [member.join.seq, member.join.ordinal, member.join.own];
+    expectSame(`row of ${user}: head`, [ordinal, time], [log.ordinalAt(seq), log.entry(seq)?.[4]]);
+    expectSame(`row of ${user}: membership`, membership, [member?.role, join, member?.floor]);
+    expectSame(`row of ${user}: members`, info[4], [...log.membersAt(seq).values()].filter(({ role }) => role).length);
+    expectSame(`row of ${user}: total`, myTotal, log.ownThrough(user, seq));
+    if (last && last[0] < (member?.floor ?? 0)) throw new Error(`${user} is shown ${last[0]}, below their floor`);
+    const mark = { seq: cursor[0], ordinal: cursor[1], own: cursor[2] };
+    const unread = unreadOf({ headOrdinal: ordinal, myTotal, cursor: mark, join: member?.join ?? mark });
+    expectSame(`row of ${user}: unread`, unread, log.unread(user, cursor[0], seq));
+    this.count("row");
+  }
+
+  #entries(user: UserId, conversation: ConversationId, from: Seq): void {
+    const log = this.data.logs.of(conversation);
+    this.node.ask("conversation", conversation, { op: "entries", user, args: [conversation, from, 20] }).then(
+      (value) =>
+        this.#guard(() => {
+          const [entries, head, floor] = value as readonly [readonly (readonly unknown[])[], Seq, Seq];
+          const first = Math.max(from, floor, 1);
+          expectSame(`entries from ${from}`, entries, log.entries.slice(first - 1, Math.min(head, first + 19)));
+          this.count("entries");
+        }),
+      () => undefined,
+    );
+  }
+
+  #newNode(): ChatNode {
+    return new ChatNode(this.schedule, this.data, people, this.#conditions, (error) => this.broken(error));
+  }
+
+  /** Gets the node up, or another one where this one was fenced by a fault. */
+  #up(): void {
+    if (this.node.steppedDown) this.#crash();
+    this.schedule.clock.runUntil(() => this.node.isUp, healMsMax, "a server starts");
+  }
+
+  #crash(): void {
+    this.schedule.trace(() => "the server is killed");
+    this.count("crash");
+    this.node.crash();
+    this.#replace();
+  }
+
+  /** A second server on the same data, while the first one still runs: the store fences the first. */
+  #takeOver(): void {
+    const { clock, random, trace } = this.schedule;
+    trace(() => "a second server takes over");
+    this.count("takeOver");
+    const old = this.node;
+    this.#replace();
+    clock.after(random.int(20_000), () => old.crash());
+  }
+
+  #restart(): void {
+    const { clock, random, trace } = this.schedule;
+    if (!this.node.isUp) return;
+    trace(() => "the server is restarted");
+    this.count("restart");
+    let left = -1;
+    const faultRate = this.#conditions.faultRate;
+    if (random.chance(0.5)) this.#conditions.faultRate = 0;
+    this.node.drain(20_000, (count) => {
+      left = count;
+    });
+    clock.runUntil(() => left >= 0, 21_000, "a drain ends");
+    if (this.#conditions.faultRate === 0 && left === 0) this.#checkRows();
+    this.#conditions.faultRate = faultRate;
+    this.#replace();
+  }
+
+  #replace(): void {
+    this.node = this.#newNode();
+    this.node.start();
+    this.#up();
+  }
+
+  /** Asks until it is answered finally. */
+  #retry(ask: () => Promise<unknown>): void {
+    const { clock, random } = this.schedule;
+    this.#pending += 1;
+    const attempt = (): void => {
+      ask().then(
+        () => {
+          this.#pending -= 1;
+        },
+        (error: { readonly retryable?: boolean }) => {
+          if (error.retryable === true) clock.after(random.between(50, 500), attempt);
+          else this.#pending -= 1;
+        },
+      );
+    };
+    attempt();
+  }
+
+  /** Conversations left open, and what the node has of them. */
+  #open(): readonly unknown[] {
+    const open = this.data.heads().filter(({ openEpoch }) => openEpoch !== 0);
+    const stats = this.node.router.stats();
+    return [
+      ...open.map(({ conversation, seq, openEpoch, fedThrough }) => ({ conversation, seq, openEpoch, fedThrough })),
+      stats,
+    ];
+  }
+
+  #published(): boolean {
+    const { gateway } = this.node;
+    const logs = this.data.heads().every(({ conversation, seq }) => gateway.published(conversation) === seq);
+    return logs && people.every((user) => gateway.pushed(user) === (this.data.feed(user)?.user?.userSeq ?? 0));
+  }
+
+  #checkRows(): void {
+    for (const { conversation, openEpoch } of this.data.heads())
+      checkRows(this.data, conversation, this.data.logs.of(conversation), openEpoch === 0);
+  }
+
+  /** The counters of a sync against a count over the log, for everybody in every conversation. */
+  #checkUnread(): void {
+    const store = new MemoryStore({ data: this.data });
+    for (const user of people) {
+      void store.readSync(user, null, 100, true).then(({ counts }) =>
+        this.#guard(() => {
+          const memberships = [...(this.data.feed(user)?.memberships.values() ?? [])].filter(
+            ({ role }) => role !== null,
+          );
+          expectSame(`conversations of ${user}`, counts.length, memberships.length);
+          for (const { conversation, headOrdinal, myTotal, cursor, join } of counts)
+            expectSame(
+              `unread of ${user} in ${conversation}`,
+              unreadOf({ headOrdinal, myTotal, cursor, join }),
+              this.data.logs.of(conversation).unread(user, cursor.seq),
+            );
+          this.count("synced");
+        }),
+      );
+    }
+    this.schedule.clock.settle();
+    this.#judge();
+  }
+
+  #judge(): void {
+    if (this.#broken !== null) throw this.#broken;
+    if (this.data.broken !== null) throw this.data.broken;
+  }
+
+  #guard(check: () => void): void {
+    try {
+      check();
+    } catch (error) {
+      this.broken(error);
+    }
+  }
+}
+
+/** One schedule, from the first start to the last check. @returns what happened how often */
+export function runChatWorld(schedule: Schedule): Readonly<Record<string, number>> {
+  const world = new ChatWorld(schedule);
+  world.begin();
+  for (let steps = schedule.random.between(10, 70); steps > 0; steps--) world.step();
+  world.end();
+  return world.counts;
+}
