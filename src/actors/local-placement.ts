@@ -14,6 +14,7 @@ const suspicionMs = 50;
 /** What a placement needs of its store. */
 export type ClaimingStore = Pick<Store, "claim" | "audit">;
 
+/** Whom a placement asks, and whom it tells. */
 export interface LocalPlacementOptions {
   readonly store: ClaimingStore;
   readonly clock: Clock;

@@ -6,6 +6,7 @@ import type { ActorSystem, DrainReport, SystemOptions, SystemStats } from "./sys
 import { claimAll } from "./local-placement";
 import type { ClaimingStore, LocalPlacement } from "./local-placement";
 
+/** What a system needs, and the store that says who owns the data. */
 export interface LocalRouterOptions extends Omit<SystemOptions, "placement"> {
   readonly store: ClaimingStore;
   /** Another server took the data over: called once, after everything here was answered retryable and stopped. */

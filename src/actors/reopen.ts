@@ -17,6 +17,7 @@ const settleMsMax = 5000;
 /** Pause before the next pass where something failed: doubled each time, up to the last. */
 const backOffMs = { first: 1000, last: 60_000 } as const;
 
+/** What reopening works with, and how it is ended early. */
 export interface ReopenOptions {
   readonly router: Pick<Router, "tell" | "peek" | "recentlyActive">;
   readonly store: Pick<Store, "listOpen">;

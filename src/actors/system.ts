@@ -37,6 +37,7 @@ export interface SystemEvents {
   dropped(kind: KindName, key: string, reason: DropReason, count: number): void;
 }
 
+/** What a system is made of. */
 export interface SystemOptions {
   readonly clock: Clock;
   readonly kinds: readonly ActorKind[];

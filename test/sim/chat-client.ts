@@ -167,7 +167,8 @@ export class ChatSession {
           if (ended) throw new Error(`${item.clientId} is appended behind an item that was not decided`);
           this.#checkAck(conversation, item, outcome);
         });
-        return this.#done(conversation, item);
+        this.#done(conversation, item);
+        return;
       }
       const [code, , kind] = outcome as ErrorTuple;
       count(`send ${code}`);

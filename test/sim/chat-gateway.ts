@@ -117,8 +117,8 @@ export class ChatGateway implements Gateway {
   }
 
   #receivers(conversation: ConversationId): Set<UserId> {
-    let users = this.#interest.get(conversation);
-    if (!users) this.#interest.set(conversation, (users = new Set()));
+    const users = this.#interest.get(conversation) ?? new Set();
+    this.#interest.set(conversation, users);
     return users;
   }
 

@@ -98,8 +98,8 @@ export class FoldedLogs {
   readonly #logs = new Map<ConversationId, FoldedLog>();
 
   of(conversation: ConversationId): FoldedLog {
-    let log = this.#logs.get(conversation);
-    if (!log) this.#logs.set(conversation, (log = new FoldedLog()));
+    const log = this.#logs.get(conversation) ?? new FoldedLog();
+    this.#logs.set(conversation, log);
     return log;
   }
 
