@@ -1,0 +1,213 @@
+// The composed server: what starts, what does not and says why, and how it stops without losing what it acknowledged.
+import { describe, expect, test } from "bun:test";
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import { AppError } from "../../src/lib/errors";
+import { silentLog } from "../../src/lib/log";
+import type { UserId } from "../../src/protocol/ids";
+import { startServer } from "../../src/server";
+import { openSqliteStore } from "../../src/storage/sqlite-store";
+import { signToken } from "../../src/transport/tokens";
+import { MemoryStore } from "../sim/memory-store";
+import { RawClient } from "../socket/raw-client";
+import { secret, ServerWorld } from "./server-world";
+
+async function createGroup(client: RawClient, clientId = "make"): Promise<string> {
+  await client.request("sync");
+  const [conversation] = await client.request("create", "group", clientId);
+  return conversation;
+}
+
+describe("starting", () => {
+  test("a fresh folder is served at once: health, readiness, a stored message, its metrics", async () => {
+    await using world = await ServerWorld.open();
+    const server = await world.start();
+    expect((await fetch(`${server.url}/readyz`)).status).toBe(200);
+    await using alice = await world.signIn(server, "alice");
+    const conversation = await createGroup(alice);
+    const [seq] = await alice.request("send", conversation, [["one", ["hello"]]]);
+    expect(typeof seq).toBe("number");
+    const metrics = await (await fetch(`${server.url}/metrics`)).text();
+    expect(metrics).toContain("parley_sends_total 1");
+    expect(metrics).toMatch(/parley_commit_rows_count [1-9]/);
+    expect(metrics).toContain(`parley_actors_active{kind="conversation"} 1`);
+    expect(metrics).toContain("parley_sessions 1");
+  });
+
+  test("a host that others reach without a signing key is refused with the fix", async () => {
+    await using world = await ServerWorld.open();
+    const config = world.config({ PARLEY_HOST: "0.0.0.0", PARLEY_AUTH_SECRET: "" });
+    await expect(startServer(config, { log: silentLog() })).rejects.toThrow(
+      /^host is 0\.0\.0\.0, which others can reach, and no signing key is configured: set PARLEY_AUTH_SECRET/,
+    );
+  });
+
+  test("a JWK file that is not there is named", async () => {
+    await using world = await ServerWorld.open();
+    const config = world.config({
+      PARLEY_AUTH_SECRET: "",
+      PARLEY_AUTH_JWKS_FILE: join(world.dataDir, "absent.json"),
+      PARLEY_AUTH_ALGORITHM: "ES256",
+    });
+    await expect(startServer(config, { log: silentLog() })).rejects.toThrow(
+      /^auth\.jwksFile: .*absent\.json cannot be used/,
+    );
+  });
+
+  test("a second start on a taken port says so and does no harm to the first", async () => {
+    await using world = await ServerWorld.open();
+    const server = await world.start();
+    const again = world.config({ PARLEY_PORT: String(server.port) });
+    await expect(startServer(again, { log: silentLog() })).rejects.toThrow(
+      `port ${server.port} of 127.0.0.1 is in use; stop what listens there or set PARLEY_PORT`,
+    );
+    await using alice = await world.signIn(server, "alice");
+    expect((await createGroup(alice)).startsWith("g")).toBe(true);
+  });
+
+  test("a second server on the same data takes over, and the first one knows", async () => {
+    await using world = await ServerWorld.open();
+    const first = await world.start();
+    await using alice = await world.signIn(first, "alice");
+    const conversation = await createGroup(alice);
+    const second = await world.start();
+
+    expect(await first.ended).toBe("fenced");
+    const answer = await alice.refusal("send", conversation, [["late", ["not here"]]]);
+    expect(answer).not.toBeNull();
+    expect(await (await fetch(`${first.url}/readyz`)).json()).toEqual({ ready: false, reason: "fenced" });
+    await using again = await world.signIn(second, "alice");
+    expect(await again.request("send", conversation, [["late", ["here"]]])).toHaveLength(1);
+  });
+
+  test("the demo's secret lasts as long as the folder and is its owner's only", async () => {
+    await using world = await ServerWorld.open();
+    const ask = async (url: string): Promise<string> => {
+      const headers = { "content-type": "application/json" };
+      const response = await fetch(`${url}/v1/demo/token`, { method: "POST", headers, body: `{"user":"alice"}` });
+      return ((await response.json()) as { readonly token: string }).token;
+    };
+    const first = await world.start({ PARLEY_AUTH_SECRET: "" });
+    expect(first.demo).toBe(true);
+    const token = await ask(first.url);
+    await first.stop();
+    expect((await stat(join(world.dataDir, "demo.key"))).mode & 0o777).toBe(0o600);
+    const second = await world.start({ PARLEY_AUTH_SECRET: "" });
+    await using alice = await RawClient.connect(`${second.url.replace("http", "ws")}/v1/ws`);
+    expect((await alice.request("hello", 1, token, "d"))[3]).toBe("alice" as UserId);
+  });
+});
+
+describe("the server API over a real store", () => {
+  test("a person made by it can be named by others before their first sign-in", async () => {
+    await using world = await ServerWorld.open();
+    const server = await world.start();
+    await using alice = await world.signIn(server, "alice");
+    await alice.request("sync");
+    expect(await alice.refusal("create", "group", "one", null, ["bob"])).toBe("unknown_user");
+
+    const operator = await signToken(secret, "backend" as UserId, { seconds: 60, operator: true });
+    const put = () =>
+      fetch(`${server.url}/v1/users/bob`, { method: "PUT", headers: { authorization: `Bearer ${operator}` } });
+    expect(await (await put()).json()).toEqual({ user: "bob", created: true });
+    expect(await (await put()).json()).toEqual({ user: "bob", created: false });
+    expect(await alice.refusal("create", "group", "two", null, ["bob"])).toBeNull();
+  });
+
+  test("signing a person out closes their sockets for good", async () => {
+    await using world = await ServerWorld.open();
+    const server = await world.start();
+    const token = await signToken(secret, "alice" as UserId, { seconds: 600 });
+    const alice = await world.signIn(server, "alice");
+    const operator = await signToken(secret, "backend" as UserId, { seconds: 60, operator: true });
+    const headers = { authorization: `Bearer ${operator}` };
+    const response = await fetch(`${server.url}/v1/users/alice/sign-out`, { method: "POST", headers });
+    expect(response.status).toBe(204);
+    expect(await alice.closed).toBe(4502);
+    await using again = await RawClient.connect(`${server.url.replace("http", "ws")}/v1/ws`);
+    expect(await again.refusal("hello", 1, token, "another")).toBe("signed_out");
+  });
+});
+
+describe("stopping", () => {
+  test("everybody is told to come back, each after a moment of their own", async () => {
+    await using world = await ServerWorld.open();
+    const server = await world.start();
+    const clients = await Promise.all(["alice", "bob", "carol"].map((user) => world.signIn(server, user)));
+    const goodbyes = Promise.all(clients.map((client) => client.push("goodbye")));
+    const stopped = server.stop();
+    const hints = (await goodbyes).map(([code, retryAfterMs]) => {
+      expect(code).toBe(4000);
+      return retryAfterMs as number;
+    });
+    expect(hints.every((ms) => ms > 0 && ms < 5_000)).toBe(true);
+    expect(await Promise.all(clients.map((client) => client.closed))).toEqual([4000, 4000, 4000]);
+    await stopped;
+    await expect(fetch(`${server.url}/healthz`)).rejects.toThrow();
+  });
+
+  test("what is under way is answered, and what was acknowledged is there after the next start", async () => {
+    await using world = await ServerWorld.open();
+    const server = await world.start();
+    const alice = await world.signIn(server, "alice");
+    const conversation = await createGroup(alice);
+    const texts = Array.from({ length: 200 }, (_, i) => [`id-${i}`, [`text ${i}`]]);
+    const sending = alice.request("send", conversation, texts);
+    await alice.settled();
+    await Promise.all([server.stop(), sending]);
+    const acknowledged = await sending;
+    expect(acknowledged.every((seq) => typeof seq === "number")).toBe(true);
+
+    const next = await world.start();
+    await using again = await world.signIn(next, "alice");
+    await again.request("sync");
+    const seqs: number[] = [];
+    for (let from = 1; ; ) {
+      const [entries, head] = await again.request("entries", conversation, from);
+      seqs.push(...entries.map(([seq]) => seq));
+      from = (seqs.at(-1) ?? 0) + 1;
+      if (from > head) break;
+    }
+    expect(seqs).toEqual(expect.arrayContaining(acknowledged as number[]));
+  });
+
+  test("twice is once, and a store that hangs does not hold it past its time", async () => {
+    await using world = await ServerWorld.open();
+    const config = world.config({ PARLEY_DRAIN_MS: "200" });
+    const never = new Promise<void>(() => undefined);
+    const server = await startServer(config, {
+      log: silentLog(),
+      openStore: async () => {
+        const store = await openSqliteStore({ file: join(world.dataDir, "parley.sqlite") });
+        return new Proxy(store, {
+          get(target, name) {
+            if (name === "close") return () => target.close().then(() => never);
+            const value: unknown = Reflect.get(target, name, target);
+            return typeof value === "function" ? value.bind(target) : value;
+          },
+        });
+      },
+    });
+    const [first, second] = [server.stop(), server.stop()];
+    expect(first).toBe(second);
+    await first;
+    await expect(fetch(`${server.url}/healthz`)).rejects.toThrow();
+  });
+
+  test("a store that cannot be claimed ends the start with its reason and nothing left open", async () => {
+    await using world = await ServerWorld.open();
+    const store = new MemoryStore();
+    let closed = 0;
+    const failing = new Proxy(store, {
+      get(target, name) {
+        if (name === "claim") return () => Promise.reject(new AppError("store_unavailable", "the disk is full"));
+        if (name === "close") return () => Promise.resolve(void closed++);
+        const value: unknown = Reflect.get(target, name, target);
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+    });
+    const start = startServer(world.config(), { log: silentLog(), openStore: async () => failing });
+    await expect(start).rejects.toThrow("the disk is full");
+    expect(closed).toBe(1);
+  });
+});
