@@ -7,8 +7,6 @@ import { reasonOf, StartupError, sqliteCode } from "./sqlite-errors";
 const busyTimeoutMs = 2000;
 /** How often opening is tried while another process opens the same file. */
 const openAttempts = 20;
-/** Pages that the WAL gathers before they are copied to the file: rare enough to spread over many commits. */
-const checkpointPages = 4000;
 const writerCacheKib = 64 * 1024;
 const readerCacheKib = 32 * 1024;
 
@@ -21,7 +19,8 @@ export function openForWriting(file: string): Database {
       db.run(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
       db.run("PRAGMA journal_mode = WAL");
       db.run(`PRAGMA synchronous = ${isControlOn("negative.synchronousOff") ? "OFF" : "FULL"}`);
-      db.run(`PRAGMA wal_autocheckpoint = ${checkpointPages}`);
+      // Checkpoints are made by a thread of their own (sqlite-checkpoints.ts), so that no commit waits for one.
+      db.run("PRAGMA wal_autocheckpoint = 0");
       db.run(`PRAGMA cache_size = -${writerCacheKib}`);
     });
   });

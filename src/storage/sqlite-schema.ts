@@ -18,7 +18,7 @@ CREATE TABLE entries(
   cid INTEGER NOT NULL, seq INTEGER NOT NULL, ordinal INTEGER NOT NULL, kind INTEGER NOT NULL, counts INTEGER NOT NULL,
   sender TEXT NOT NULL, client_id TEXT, bytes BLOB NOT NULL);
 CREATE UNIQUE INDEX entries_seq ON entries(cid, seq);
-CREATE UNIQUE INDEX entries_client_id ON entries(cid, client_id, sender) WHERE client_id IS NOT NULL;
+CREATE UNIQUE INDEX entries_client_id ON entries(client_id, cid, sender) WHERE client_id IS NOT NULL;
 CREATE TABLE members(
   cid INTEGER NOT NULL, user TEXT NOT NULL, role TEXT, join_seq INTEGER NOT NULL, join_ordinal INTEGER NOT NULL,
   join_own INTEGER NOT NULL, floor INTEGER NOT NULL, changed_seq INTEGER NOT NULL, PRIMARY KEY(cid, user)) WITHOUT ROWID;

@@ -5,6 +5,7 @@ import type { Clock } from "../lib/clock";
 import { AppError } from "../lib/errors";
 import { type CommitObserver, CommitQueue } from "./sqlite-commits";
 import { backUp } from "./sqlite-backup";
+import { Checkpoints } from "./sqlite-checkpoints";
 import { WorkerLink } from "./sqlite-link";
 import { packConversation, packFeed, type PackedOutcome, unpackBatch, weigh } from "./sqlite-packing";
 import type { ReadName } from "./sqlite-reader";
@@ -52,6 +53,7 @@ export class SqliteStore implements Store {
   readonly #clock: Clock;
   readonly #commits: CommitQueue;
   readonly #reads: ReadLink;
+  readonly #checkpoints: Checkpoints;
   readonly #onFenced: () => void;
   #fenced = false;
 
@@ -61,8 +63,12 @@ export class SqliteStore implements Store {
     this.#file = options.file;
     this.#clock = options.clock ?? systemClock;
     this.#onFenced = options.onFenced ?? (() => {});
+    this.#checkpoints = new Checkpoints(options.file, this.#clock);
     const observer: CommitObserver = {
-      ...(options.observe?.commit ? { commit: options.observe.commit } : {}),
+      commit: (rows, writes, bytes, ms) => {
+        this.#checkpoints.committed(bytes);
+        options.observe?.commit?.(rows, writes, bytes, ms);
+      },
       ...(options.onHealth ? { health: options.onHealth } : {}),
     };
     this.#commits = new CommitQueue(writer, options.file, this.#clock, observer);
@@ -140,6 +146,7 @@ export class SqliteStore implements Store {
   }
 
   async close(): Promise<void> {
+    await this.#checkpoints.close();
     await this.#commits.close();
     await this.#reads.close();
   }

@@ -13,7 +13,7 @@ import { Writer } from "./sqlite-writer";
 
 /** The first message to a worker. */
 export interface WorkerStart {
-  readonly role: "writer" | "reader" | "copier";
+  readonly role: "writer" | "reader" | "checkpointer" | "copier";
   readonly file: string;
   /** See lib/failpoints.ts. */
   readonly failpoints: string;
@@ -35,9 +35,16 @@ export interface WriterStarted {
 
 type Handle = (operation: string, argument: unknown) => Uint8Array<ArrayBuffer>;
 
+interface Role {
+  readonly started: WriterStarted | null;
+  readonly handle: Handle;
+  /** What is done once an answer is on its way. */
+  readonly afterwards?: () => void;
+}
+
 const nothing = () => packBatch(null);
 
-function startWriter(file: string): { started: WriterStarted; handle: Handle } {
+function startWriter(file: string): Role {
   const db = openForWriting(file);
   const { schema } = migrate(db, sqliteMigrations);
   const { value } = db.query("SELECT value FROM meta WHERE key = 'generation'").get() as { value: string };
@@ -52,10 +59,20 @@ function startWriter(file: string): { started: WriterStarted; handle: Handle } {
   return {
     started: { generation: value, schema, synchronous },
     handle: (name, argument) => known(operations, name)(argument),
+    afterwards: () => writer.limitLog(),
   };
 }
 
-function startReader(file: string): { started: null; handle: Handle } {
+function startCheckpointer(file: string): Role {
+  const db = openForWriting(file);
+  const handle: Handle = (name) => {
+    if (name === "close") return closed(db);
+    return packBatch(db.query("PRAGMA wal_checkpoint(PASSIVE)").get());
+  };
+  return { started: null, handle };
+}
+
+function startReader(file: string): Role {
   const db = openForReading(file);
   const reader = new Reader(db);
   const handle: Handle = (name, argument) =>
@@ -63,7 +80,7 @@ function startReader(file: string): { started: null; handle: Handle } {
   return { started: null, handle };
 }
 
-function startCopier(file: string): { started: null; handle: Handle } {
+function startCopier(file: string): Role {
   const handle: Handle = (name, argument) => {
     if (name === "copy") copyConsistently(file, argument as string);
     return nothing();
@@ -82,10 +99,18 @@ function closed(db: Database): Uint8Array<ArrayBuffer> {
   return nothing();
 }
 
-function start({ role, file, failpoints }: WorkerStart): { started: WriterStarted | null; handle: Handle } {
+function start({ role, file, failpoints }: WorkerStart): Role {
   configureFailpoints(failpoints);
-  if (role === "writer") return startWriter(file);
-  return role === "reader" ? startReader(file) : startCopier(file);
+  switch (role) {
+    case "writer":
+      return startWriter(file);
+    case "reader":
+      return startReader(file);
+    case "checkpointer":
+      return startCheckpointer(file);
+    case "copier":
+      return startCopier(file);
+  }
 }
 
 function answer(id: number, act: () => Uint8Array<ArrayBuffer>): void {
@@ -98,21 +123,21 @@ function answer(id: number, act: () => Uint8Array<ArrayBuffer>): void {
 }
 
 function listen(): void {
-  let handle: Handle | null = null;
+  let role: Role | null = null;
   self.addEventListener("message", ({ data }: MessageEvent<WorkerStart | WorkerRequest>) => {
     if ("role" in data) {
       answer(0, () => {
-        const role = start(data);
-        handle = role.handle;
+        role = start(data);
         return packBatch(role.started);
       });
       return;
     }
     const [id, operation, argument] = data;
     answer(id, () => {
-      if (!handle) throw new Error("the worker has not started");
-      return handle(operation, argument);
+      if (!role) throw new Error("the worker has not started");
+      return role.handle(operation, argument);
     });
+    if (operation === "commit") role?.afterwards?.();
   });
 }
 

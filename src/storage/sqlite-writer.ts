@@ -1,6 +1,7 @@
 // The one writing connection: a batch of writes becomes one transaction, each write with an outcome of its own (G1–G3, G5).
 // Lives in a worker thread (sqlite-worker.ts). Epochs are checked inside the transaction, so nothing can be claimed in between.
 import type { Database } from "bun:sqlite";
+import { statSync } from "node:fs";
 import { failpoint } from "../lib/failpoints";
 import { partitionOf } from "../lib/hash";
 import type { Epoch } from "../protocol/ids";
@@ -20,6 +21,9 @@ const lockWaitMs = 1000;
 /** As {@link lockWaitMs}, for a probe. */
 const probeWaitMs = 50;
 
+/** The write-ahead log is folded into the file here when it grows past this: its own thread could not keep up. Bytes. */
+const logBytesMax = 64 * 1024 * 1024;
+
 export class Writer {
   readonly #db: Database;
   readonly #conversations: ConversationWriter;
@@ -34,6 +38,7 @@ export class Writer {
     this.#feeds = new FeedWriter(db);
     // Waiting is done here, with jitter: SQLite's own timeout starves one of several processes.
     db.run("PRAGMA busy_timeout = 0");
+    db.run(`PRAGMA journal_size_limit = ${logBytesMax}`);
   }
 
   /** Makes what can be stored of `writes` durable in one commit. Never throws. */
@@ -75,6 +80,21 @@ export class Writer {
       return reasonOf(error);
     } finally {
       this.#abandon();
+    }
+  }
+
+  /**
+   * Called between commits. Folds the log into the file when it is too long; SQLite shrinks it again with the next commit.
+   * Mostly little is left to copy, as the checkpointing thread runs beside.
+   */
+  limitLog(): void {
+    const size = statSync(`${this.#db.filename}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+    if (size <= logBytesMax) return;
+    try {
+      this.#db.query("PRAGMA wal_checkpoint(PASSIVE)").get();
+    } catch (error) {
+      // The log stays as it is; what is wrong with the disk shows at the next commit.
+      if (sqliteCode(error) === null) throw error;
     }
   }
 

@@ -1,0 +1,63 @@
+// Copies what commits left in the write-ahead log into the database file, in a thread of its own, while commits go on.
+// Only a matter of speed and size: the writing thread does it itself when the log grows past its limit (sqlite-writer.ts).
+import type { Cancel, Clock } from "../lib/clock";
+import { WorkerLink } from "./sqlite-link";
+
+/** Committed bytes after which a checkpoint begins at once. */
+const bytesEach = 1024 * 1024;
+/** A checkpoint begins this long after the first commit it has to copy, milliseconds, so that the log is short at a crash. */
+const lateMs = 1000;
+
+/** One at a time; a thread that dies is started again by the next one. */
+export class Checkpoints {
+  readonly #file: string;
+  readonly #clock: Clock;
+  #link: WorkerLink | null = null;
+  #bytes = 0;
+  #running: Promise<void> | null = null;
+  #timer: Cancel | null = null;
+  #closed = false;
+
+  constructor(file: string, clock: Clock) {
+    this.#file = file;
+    this.#clock = clock;
+  }
+
+  /** Called after every commit with the bytes handed over for it. */
+  committed(bytes: number): void {
+    this.#bytes += bytes;
+    if (this.#running || this.#closed) return;
+    if (this.#bytes >= bytesEach) this.#begin();
+    else this.#timer ??= this.#clock.after(lateMs, () => this.#begin());
+  }
+
+  /** Ends the thread once a checkpoint under way is done. Idempotent. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#timer?.();
+    await this.#running;
+    if (!this.#link) return;
+    if (this.#link.alive) await this.#link.ask("close", null).catch(() => null);
+    this.#link.terminate();
+    await this.#link.ended;
+  }
+
+  #begin(): void {
+    this.#timer?.();
+    this.#timer = null;
+    this.#bytes = 0;
+    this.#running = this.#run().finally(() => {
+      this.#running = null;
+      if (this.#bytes > 0) this.committed(0);
+    });
+  }
+
+  async #run(): Promise<void> {
+    try {
+      if (!this.#link?.alive) this.#link = (await WorkerLink.start("checkpointer", this.#file)).link;
+      await this.#link.ask("checkpoint", null);
+    } catch {
+      // The log grows until a later one succeeds, or the writer meets the same trouble and reports it.
+    }
+  }
+}
