@@ -2,6 +2,7 @@
 import type { KindName } from "../../src/actors/actor";
 import { conversationKind } from "../../src/actors/conversation";
 import { builtInTypes } from "../../src/actors/conversation-types";
+import type { ConversationType } from "../../src/actors/conversation-types";
 import { startLocalRouter } from "../../src/actors/local-router";
 import type { LocalRouter } from "../../src/actors/local-router";
 import { userKind } from "../../src/actors/user";
@@ -25,6 +26,8 @@ export interface WorldOptions {
   readonly rates?: Partial<SocketServerDeps["config"]["rates"]>;
   readonly origins?: readonly string[];
   readonly store?: MemoryStore;
+  /** Types beside the built-in ones; what is left open is as in `group`. */
+  readonly types?: Readonly<Record<string, Partial<ConversationType>>>;
 }
 
 /** A token that the world's verifier takes: who, issued when and until when, in seconds; the words `bad`, `expired`, `later` are refused. */
@@ -80,6 +83,8 @@ export class SocketWorld implements AsyncDisposable {
     let told: LocalRouter | null = null;
     const reopen = (kind: KindName) => (key: string) => told?.tell(kind, key, { op: "reopen" });
     const types = new Map(Object.entries(builtInTypes));
+    const group = types.get("group") as ConversationType;
+    for (const [name, type] of Object.entries(options.types ?? {})) types.set(name, { ...group, ...type });
     const kinds = [
       conversationKind({ store, gateway: hub, types, clock: systemClock, reopen: reopen("conversation") }, kindLimits),
       userKind({ store, gateway: hub, clock: systemClock, reopen: reopen("user") }, kindLimits),
