@@ -7,7 +7,7 @@ import asyncio
 import os
 import sys
 
-from parley import Client, ParleyError
+from parley import Client, Closed, ParleyError
 
 MESSAGE = 1
 
@@ -54,4 +54,7 @@ async def show(client: Client, news: asyncio.Queue) -> None:
 if __name__ == "__main__":
     if len(sys.argv) != 3 or "PARLEY_TOKEN" not in os.environ:
         sys.exit(__doc__)
-    asyncio.run(main(sys.argv[1], sys.argv[2]))
+    try:
+        asyncio.run(main(sys.argv[1], sys.argv[2]))
+    except (Closed, ParleyError) as error:
+        sys.exit(str(error))

@@ -195,8 +195,9 @@ class ParleyError(Exception):
 class Conversation:
     """One conversation as I see it. `seq` is my position: the highest seq below which I have no gap."""
 
-    def __init__(self, row: list):
-        self.seq = row[4][0]
+    def __init__(self, row: list, just_added: bool = False):
+        # What came since I was added is news to me; of a conversation I had before, pages show what lies below the head.
+        self.seq = row[2][1][0] if just_added else row[4][0]
         self.take_row(row)
 
     def take_row(self, row: list) -> None:
@@ -316,10 +317,10 @@ class Client:
         for gone in set(self.conversations) - seen:
             del self.conversations[gone]
 
-    def _take_row(self, row: list, missed=()) -> None:
+    def _take_row(self, row: list, missed=(), just_added: bool = False) -> None:
         conversation = self.conversations.get(row[0])
         if conversation is None or conversation.seq > row[4][0]:
-            conversation = self.conversations[row[0]] = Conversation(row)
+            conversation = self.conversations[row[0]] = Conversation(row, just_added)
         conversation.take_row(row)
         conversation.seq = max(conversation.seq, conversation.floor - 1)
         self._take_entries(row[0], [*missed, *self._early.pop(row[0], [])])
@@ -417,7 +418,7 @@ class Client:
             elif kind == "settings" and subject in self.conversations:
                 self.conversations[subject].settings = data
         for row in rows:
-            self._take_row(row)
+            self._take_row(row, just_added=True)
 
     async def _beat(self, socket: WebSocket, seconds: float) -> None:
         while True:

@@ -12,7 +12,7 @@ const python = Bun.which("python3");
 
 /** `chat.py` as a process: lines in, lines out. */
 class Chat implements AsyncDisposable {
-  readonly #child: Subprocess<"pipe", "pipe", "inherit">;
+  readonly #child: Subprocess<"pipe", "pipe", "pipe">;
   readonly #lines: ReadableStreamDefaultReader<string>;
   #rest = "";
 
@@ -22,7 +22,7 @@ class Chat implements AsyncDisposable {
       env: { ...process.env, PARLEY_TOKEN: token, PYTHONDONTWRITEBYTECODE: "1" },
       stdin: "pipe",
       stdout: "pipe",
-      stderr: "inherit",
+      stderr: "pipe",
     });
     this.#lines = this.#child.stdout.pipeThrough(new TextDecoderStream() as never).getReader() as never;
   }
@@ -36,7 +36,7 @@ class Chat implements AsyncDisposable {
   async line(): Promise<string> {
     while (!this.#rest.includes("\n")) {
       const { value, done } = await this.#lines.read();
-      if (done) throw new Error(`it ended with ${await this.#child.exited} after: ${this.#rest}`);
+      if (done) throw new Error(`it ended with ${await this.#child.exited}: ${await this.complaint()}`);
       this.#rest += value;
     }
     const end = this.#rest.indexOf("\n");
@@ -49,6 +49,11 @@ class Chat implements AsyncDisposable {
     const found: string[] = [];
     while (found.length < count) found.push(await this.line());
     return found;
+  }
+
+  /** What it said on its way out, once it ended. */
+  async complaint(): Promise<string> {
+    return await new Response(this.#child.stderr).text();
   }
 
   /** Ends it as a person does; answers its exit code. */
@@ -116,19 +121,13 @@ describe.if(python !== null)("the client in Python", () => {
   }, 60_000);
 
   test("sends once what it was told while the server was away, in order, and goes on after the restart", async () => {
-    await using chat = new Chat(
-      server.url,
-      "dan",
-      await tokenOf("cleo").then(async (token) => {
-        await using dan = await peer("dan");
-        await dan.ask("devices");
-        return token;
-      }),
-    );
+    await using dan = await peer("dan"); // a person exists from their first sign-in on
+    await using chat = new Chat(server.url, "dan", await tokenOf("cleo"));
     await chat.line();
     chat.say("before");
     await chat.lines(2);
     await server.kill();
+    expect(await dan.closed).toBe(1006);
     for (const text of ["first", "second", "third"]) chat.say(text);
     await server.start();
 
@@ -142,6 +141,6 @@ describe.if(python !== null)("the client in Python", () => {
   test("gives up on a token that nobody would take", async () => {
     await using chat = new Chat(server.url, "bob", await tokenOf("ada", "another secret of at least 32 bytes"));
 
-    expect(await chat.line().catch((error: Error) => error.message)).toStartWith("it ended with 1");
+    expect(await chat.complaint()).toStartWith("bad_token: ");
   }, 60_000);
 });

@@ -71,12 +71,17 @@ export class WatchedSocket implements AsyncDisposable {
 
   /** Rejects with {@link RefusedRequest}, or with what was wrong with the connection. */
   async ask<N extends OperationName>(operation: N, ...args: readonly unknown[]): Promise<Results[N]> {
+    return (await this.request(operation, args)) as Results[N];
+  }
+
+  /** A request whose every part is the test's to choose. Rejects as {@link ask}. */
+  async request(operation: string, args: unknown, ...others: readonly unknown[]): Promise<unknown> {
     const id = this.#nextId++;
     const { promise, resolve } = Promise.withResolvers<readonly unknown[]>();
     this.#asked.set(id, resolve);
-    this.send([0, id, operation, args]);
+    this.send([0, id, operation, args, ...others]);
     const [type, , answer] = await promise;
-    if (type === 1) return answer as Results[N];
+    if (type === 1) return answer;
     if (type === 2) throw new RefusedRequest(answer as ErrorTuple);
     throw this.#failed;
   }

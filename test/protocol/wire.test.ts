@@ -14,6 +14,12 @@ afterAll(() => server[Symbol.asyncDispose]());
 
 const signIn = (user: string) => WatchedSocket.signIn(server.url, server.token(user), `device-of-${user}`);
 
+/** Lists and maps, one in the other. */
+function nested(depth: number): unknown {
+  if (depth === 0) return "bottom";
+  return depth % 2 === 0 ? [nested(depth - 1)] : { in: nested(depth - 1) };
+}
+
 async function codeOf(asked: Promise<unknown>): Promise<string> {
   const error = await asked.then(
     () => null,
@@ -92,7 +98,12 @@ test("each refusal is an error of the table, and the connection goes on", async 
   const [group] = await dan.ask("create", "group", "c1", null, []);
 
   expect(await codeOf(dan.ask("send", group, []))).toBe("bad_request");
-  expect(await codeOf(dan.ask("fly" as never, group))).toBe("unknown_operation");
+  expect(await codeOf(dan.request("fly", [group]))).toBe("unknown_operation");
+  expect(await codeOf(dan.request("get", { conversation: group }))).toBe("bad_request");
+  expect(await codeOf(dan.request("devices", [], { trace: "x".repeat(limits.metaBytesMax) }))).toBe("too_large");
+  expect(await codeOf(dan.request("devices", [], { trace: nested(limits.valueNestingMax) }))).toBe("bad_request");
+  expect(await codeOf(dan.request("devices", [], { deadlineMs: 0 }))).toBe("bad_request");
+  expect(await codeOf(dan.request("devices", [], { deadlineMs: 5000, later: 1 }, "later"))).toStartWith("not refused");
   expect(await codeOf(dan.ask("get", `g${"A".repeat(22)}`))).toBe("no_access");
   expect(await codeOf(dan.ask("read", group, "read", 1000))).toBe("past_head");
   expect(await codeOf(dan.ask("read", group, "delivered", 1))).toBe("reserved");
@@ -122,16 +133,14 @@ test("each refusal is an error of the table, and the connection goes on", async 
 test("free data may nest as deep as its limit and still comes back in every answer that holds it", async () => {
   await using eve = await signIn("eve");
   await using fay = await signIn("fay");
-  let value: unknown = "bottom";
-  for (let depth = 0; depth < limits.valueNestingMax; depth++) value = depth % 2 === 0 ? [value] : { in: value };
+  const value = nested(limits.valueNestingMax);
   const [group] = await eve.ask("create", "group", "c1", { fields: { a: [] } }, ["fay"]);
 
   const [seq] = await eve.ask("send", group, [["1", [null, ["deep", value]]]]);
   expect(typeof seq).toBe("number");
   expect((await fay.ask("history", group, "before"))[0][0]?.[0][9]).toEqual([null, ["deep", value]] as never);
   expect((await fay.ask("sync", null, [[group, 0]]))[1][0]?.[4][3]?.[9]).toEqual([null, ["deep", value]]);
-  const [refused] = await eve.ask("send", group, [["2", [null, ["deep", [value]]]]]);
-  expect((refused as readonly unknown[])[0]).toBe("bad_request");
+  expect(await codeOf(eve.ask("send", group, [["2", [null, ["deep", [value]]]]]))).toBe("bad_request");
 });
 
 test("requests behind hello in one message are answered after it, and a ping before it too", async () => {
