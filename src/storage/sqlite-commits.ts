@@ -43,8 +43,9 @@ export class CommitQueue {
   #reason: string | null = null;
   #timer: Cancel | null = null;
   #respawnMs = respawnFirstMs;
-  #decided = Promise.withResolvers<void>();
-  #idle = Promise.withResolvers<void>();
+  /** Pending while a transaction of a dead writer may be under way. */
+  #undecided: PromiseWithResolvers<void> | null = null;
+  #onIdle: (() => void) | null = null;
   #closed = false;
 
   /** @param link a writer that has started */
@@ -53,7 +54,6 @@ export class CommitQueue {
     this.#file = file;
     this.#clock = clock;
     this.#observer = observer;
-    this.#decided.resolve();
     this.#watch(link);
   }
 
@@ -64,7 +64,7 @@ export class CommitQueue {
 
   /** Settles once no transaction of a dead writer can be under way any more: only then what was unknown can be read. */
   get decided(): Promise<void> {
-    return this.#decided.promise;
+    return this.#undecided?.promise ?? Promise.resolve();
   }
 
   /** Queues one write. The outcome is a value, always; the promise never rejects. */
@@ -87,7 +87,7 @@ export class CommitQueue {
   async close(): Promise<void> {
     if (this.#closed) return this.#link.ended;
     this.#closed = true;
-    if (this.#inFlight || this.#queue.length > 0) await this.#idle.promise;
+    if (this.#inFlight || this.#queue.length > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
     this.#timer?.();
     try {
       await this.#link.ask("close", null);
@@ -119,7 +119,7 @@ export class CommitQueue {
     if (this.#inFlight || !this.#link.alive) return;
     const batch = this.#take();
     if (batch.length === 0) {
-      this.#idle.resolve();
+      this.#onIdle?.();
       return;
     }
     this.#inFlight = batch;
@@ -164,6 +164,8 @@ export class CommitQueue {
       return unpackBatch(await this.#link.ask("commit", packed, [packed.buffer])) as BatchResult;
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
+      // Before anybody learns of it: what they reload must wait until a new writer has held the write lock.
+      if (error instanceof WorkerDied) this.#undecided ??= Promise.withResolvers();
       return { outcomes: batch.map(() => ({ outcome: "unknown", reason })), failure: reason };
     }
   }
@@ -175,7 +177,7 @@ export class CommitQueue {
     this.#queuedBytes = 0;
     this.#setReason(reason);
     for (const { resolve } of refused) resolve({ outcome: "refused", reason });
-    this.#idle.resolve();
+    this.#onIdle?.();
     if (this.#link.alive) this.#probeLater();
   }
 
@@ -204,7 +206,8 @@ export class CommitQueue {
   }
 
   #recovered(): void {
-    this.#decided.resolve();
+    this.#undecided?.resolve();
+    this.#undecided = null;
     this.#respawnMs = respawnFirstMs;
     this.#setReason(null);
     this.#schedule();
@@ -213,8 +216,7 @@ export class CommitQueue {
   #watch(link: WorkerLink): void {
     void link.ended.then(() => {
       if (this.#closed) return;
-      // Nothing of a dead writer may be read as decided before a new one has held the write lock.
-      this.#decided = Promise.withResolvers();
+      this.#undecided ??= Promise.withResolvers();
       if (this.#reason === null) this.#fail("the store's writing thread died; it is being started again");
       this.#respawnLater();
     });
