@@ -68,7 +68,8 @@ function addMessageCommands(program: Command, context: CommandContext): void {
       .description(`${says} (CONVERSATION: an id, or @USER)`)
       .option("--url <address>", "the server; else PARLEY_URL, else the configured host and port")
       .option("--token <token>", "sign in with this token; else PARLEY_TOKEN")
-      .option("--as <user>", "sign in as this person, with a token made here");
+      .option("--as <user>", "sign in as this person, with a token made here")
+      .option("--wait <time>", "how long to wait for the server", "10s");
   connecting("send", "send a text and print its seq once it is stored")
     .argument("<conversation>")
     .argument("<text>")

@@ -4,7 +4,7 @@ import type { ClientOptions, ParleyClient } from "../client";
 import { isConversationId } from "../protocol/ids";
 import { CommandFailure, exitCodes, readConfig, reasonOf } from "./context";
 import type { CommandContext, CommonOptions } from "./context";
-import { mintToken, parseUser } from "./token";
+import { mintToken, parseDuration, parseUser } from "./token";
 
 /** Options of commands that connect. */
 export interface ConnectOptions extends CommonOptions {
@@ -12,19 +12,19 @@ export interface ConnectOptions extends CommonOptions {
   readonly token?: string;
   /** Who to sign in as, with a token made from the configured or the demo secret. */
   readonly as?: string;
+  /** How long to wait for the server: a number with s, m, h or d. */
+  readonly wait: string;
 }
 
 /** One device for all commands of a person, so that they do not fill the list of devices. */
 const deviceId = "parley-command";
 /** Who signs in where neither `--as` nor a token says it. */
 const defaultUser = "operator";
-/** Longest wait for the connection, milliseconds. */
-const connectTimeoutMs = 10_000;
 /** Life of a token made for one command, seconds; a longer command gets another. */
 const tokenSeconds = 3600;
 
 /**
- * Signs in, runs `work`, and closes. Fails with exit code 4 where the server cannot be reached in 10 s, with 1 where it
+ * Signs in, runs `work`, and closes. Fails with exit code 4 where the server cannot be reached in time, with 1 where it
  * refuses the token.
  */
 export async function withClient(
@@ -38,9 +38,10 @@ export async function withClient(
   const url = options.url ?? context.environment["PARLEY_URL"] ?? `http://${host}:${config.port}`;
   const given = options.token ?? (options.as === undefined ? context.environment["PARLEY_TOKEN"] : undefined);
   const user = parseUser(options.as ?? defaultUser);
+  const waitMs = 1000 * parseDuration("--wait", options.wait);
   const token = given === undefined ? () => mintToken(config, user, tokenSeconds) : onceThenSignedOut(given);
   await using client = createClient({ url, token, deviceId, platform: "parley command line", ...more });
-  await becomeReady(client, url);
+  await becomeReady(client, url, waitMs);
   await work(client);
 }
 
@@ -54,9 +55,9 @@ function onceThenSignedOut(token: string): () => Promise<string | null> {
   };
 }
 
-async function becomeReady(client: ParleyClient, url: string): Promise<void> {
+async function becomeReady(client: ParleyClient, url: string, waitMs: number): Promise<void> {
   const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => late.reject(unreachable(client, url)), connectTimeoutMs);
+  const timer = setTimeout(() => late.reject(unreachable(client, url)), waitMs);
   try {
     await Promise.race([client.ready(), late.promise]);
   } catch (error) {

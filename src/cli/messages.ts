@@ -105,6 +105,7 @@ async function orFailure<T>(work: Promise<T>): Promise<T> {
   } catch (error) {
     if (!(error instanceof ClientError)) throw error;
     const exitCode = error.outcome === "final" ? exitCodes.failed : exitCodes.unreachable;
-    throw new CommandFailure(`${error.code}: ${error.message}`, exitCode, error);
+    const details = error.details === null ? "" : ` ${JSON.stringify(error.details).slice(0, 500)}`;
+    throw new CommandFailure(`${error.code}: ${error.message}${details}`, exitCode, error);
   }
 }

@@ -18,7 +18,7 @@ export interface TokenOptions extends CommonOptions {
 /** Prints the token; `--json`: `{token,user,expiresAt}`. */
 export async function runToken(context: CommandContext, user: string, options: TokenOptions): Promise<void> {
   const config = await readConfig(context, options);
-  const seconds = parseDuration(options.ttl);
+  const seconds = parseDuration("--ttl", options.ttl);
   const token = await mintToken(config, parseUser(user), seconds, options.operator === true);
   const expiresAt = Math.floor(Date.now() / 1000) + seconds;
   context.print(options.json ? JSON.stringify({ token, user, expiresAt }) : token);
@@ -46,9 +46,14 @@ export async function mintToken(config: Config, user: UserId, seconds: number, o
 
 const units: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
 
-function parseDuration(text: string): number {
+/** Seconds of `30m`, `12h` and the like; `option` is named where the text is no such thing. */
+export function parseDuration(option: string, text: string): number {
   const [, amount, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
   const seconds = Number(amount) * (units[unit ?? ""] ?? Number.NaN);
   if (seconds > 0) return seconds;
-  throw new CommandFailure(`--ttl: given ${JSON.stringify(text)}; allowed: a number with s, m, h or d, such as 12h`, 2);
+  const given = JSON.stringify(text);
+  throw new CommandFailure(
+    `${option}: given ${given}; allowed: a number with s, m, h or d, such as 12h`,
+    exitCodes.usage,
+  );
 }
