@@ -4,6 +4,7 @@ import { platformStorage } from "./indexeddb-storage";
 import { createSystemClock } from "./clock";
 import { Core } from "./core";
 import { ClientError } from "./errors";
+import { Face } from "./face";
 import { platformLocks } from "./queue-lock";
 import type { ClientOptions, ParleyClient, WebSocketConstructor } from "./types";
 import { systemRandom } from "./uuid";
@@ -19,13 +20,12 @@ export function createClient(options: ClientOptions): ParleyClient {
     url,
     webSocket,
     storage: options.storage ?? platformStorage(),
-    ownsStorage: options.storage === undefined,
     locks: options.locks === undefined ? platformLocks() : options.locks,
     clock: options.clock ?? createSystemClock(),
     random: options.random ?? systemRandom,
   });
   core.start();
-  return core.face;
+  return new Face(core);
 }
 
 /** The socket's address: the scheme of a WebSocket, and the path of the protocol where none is given. */

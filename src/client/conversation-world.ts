@@ -1,7 +1,6 @@
 // What a conversation needs of the client around it: a port, so that it can be tested alone.
 import type { ClientId, ConversationId, Seq, UserId } from "../protocol/ids";
 import type { ClientClock } from "./clock";
-import type { Conversation } from "./conversation";
 import type { Events } from "./events";
 import type { Overlay } from "./facts";
 import type { Ticker } from "./observable";
@@ -23,9 +22,9 @@ export interface ConversationWorld {
   /** A list of conversations or the totals may have changed. */
   rowChanged(): void;
   /** What the cache keeps of it changed. */
-  stored(conversation: Conversation): void;
+  stored(conversation: ConversationId): void;
   /** It is no longer mine; the cache forgets it. */
-  removed(conversation: Conversation): void;
+  removed(conversation: ConversationId): void;
   /** Somebody began to look at it. */
-  watched(conversation: Conversation): void;
+  watched(conversation: ConversationId): void;
 }

@@ -54,7 +54,7 @@ export class Conversation {
     this.state = new Derived(
       world.ticker,
       () => this.#compute(),
-      () => world.watched(this),
+      () => world.watched(id),
     );
   }
 
@@ -131,7 +131,7 @@ export class Conversation {
     this.#place(last, { another, head, floor, join, first });
     this.#delivery.note(head);
     if (this.cursorSeq !== cursorBefore || first === "fresh") this.#emitCursor();
-    this.#world.stored(this);
+    this.#world.stored(this.id);
     this.changed();
   }
 
@@ -156,7 +156,7 @@ export class Conversation {
     if (life !== this.#windowLife) return;
     for (const [entry] of page) this.#settle(entry);
     this.#window.prepend(page, hasBefore ? first : Math.max(1, floor), this.#world.me());
-    this.#world.stored(this);
+    this.#world.stored(this.id);
     this.state.invalidate();
   }
 
@@ -168,7 +168,7 @@ export class Conversation {
   applyCursor(mark: MarkTuple): void {
     if (!this.#facts?.applyCursor(mark)) return;
     this.#emitCursor();
-    this.#world.stored(this);
+    this.#world.stored(this.id);
     this.changed();
   }
 
@@ -176,7 +176,7 @@ export class Conversation {
   applyFacts(change: (facts: Facts) => void): void {
     if (!this.#facts) return;
     change(this.#facts);
-    this.#world.stored(this);
+    this.#world.stored(this.id);
     this.changed();
   }
 
@@ -195,7 +195,7 @@ export class Conversation {
     if (this.#membership !== "member") return;
     this.#membership = "left";
     this.ephemera.clear();
-    this.#world.removed(this);
+    this.#world.removed(this.id);
     this.changed();
   }
 
@@ -276,7 +276,7 @@ export class Conversation {
     this.#facts?.applyEntry(entry, this.#world.me());
     this.#settle(entry);
     this.ephemera.stopTyping(entry[5]);
-    this.#world.stored(this);
+    this.#world.stored(this.id);
     this.changed();
     this.#world.events.emit("entry", { conversation: this.id, entry, how });
   }

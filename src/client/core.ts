@@ -1,4 +1,4 @@
-// The parts of a client and how they hang together. Owned by createClient; ParleyClient is its face.
+// The parts of a client and how they hang together. Owned by createClient; Face is what the application sees of it.
 import type { DeviceId } from "../protocol/ids";
 import { isDeviceId } from "../protocol/ids";
 import type { MarkTuple, Results } from "../protocol/operations";
@@ -12,7 +12,6 @@ import type { Deferred } from "./deferred";
 import { Directory } from "./directory";
 import { ClientError } from "./errors";
 import { Events } from "./events";
-import { Face } from "./face";
 import { Gaps } from "./gaps";
 import { ownMessage } from "./message";
 import { Derived, Ticker } from "./observable";
@@ -32,15 +31,12 @@ export interface CoreSetup {
   readonly url: string;
   readonly webSocket: WebSocketConstructor;
   readonly storage: ClientStorage;
-  /** Whether the storage ends with the client. */
-  readonly ownsStorage: boolean;
   readonly locks: Locks | null;
   readonly clock: ClientClock;
   readonly random: () => number;
 }
 
 export class Core {
-  readonly face: Face;
   readonly events = new Events();
   readonly state: Derived<ConnectionState>;
   readonly connection: Connection;
@@ -102,7 +98,6 @@ export class Core {
       refresh: (conversation) => this.#sync.refresh(conversation.id),
     });
     this.person = this.#makePerson();
-    this.face = new Face(this);
   }
 
   get synced(): boolean {
@@ -149,7 +144,7 @@ export class Core {
     this.connection.close();
     this.#tellReaders(new ClientError("closed"));
     await this.person.close();
-    if (this.#setup.ownsStorage) await this.#setup.storage.close().catch((error: unknown) => this.events.report(error));
+    await this.#setup.storage.close().catch((error: unknown) => this.events.report(error));
   }
 
   #connect(): Connection {
@@ -215,8 +210,8 @@ export class Core {
         }),
       confirm: (conversation, clientId, seq) => this.outbox.confirm(conversation, clientId, seq),
       stored: (conversation) => this.person.store(conversation),
-      removed: ({ id }) => this.person.remove(id),
-      watched: (conversation) => this.pages.serve(conversation),
+      removed: (conversation) => this.person.remove(conversation),
+      watched: (conversation) => this.pages.serve(this.directory.get(conversation)),
     };
   }
 

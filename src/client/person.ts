@@ -2,7 +2,6 @@
 // A storage that fails is reported and costs what it would have kept, never the running client.
 import type { ConversationId, DeviceId, UserId } from "../protocol/ids";
 import type { ClientClock } from "./clock";
-import type { Conversation } from "./conversation";
 import type { Directory } from "./directory";
 import type { Events } from "./events";
 import { Journal } from "./journal";
@@ -94,8 +93,9 @@ export class Person {
   }
 
   /** What the cache keeps of it changed. */
-  store(conversation: Conversation): void {
-    if (this.#cachePrefix !== null) this.#cache.put(this.#cachePrefix + conversation.id, () => conversation.toCache());
+  store(conversation: ConversationId): void {
+    if (this.#cachePrefix === null) return;
+    this.#cache.put(this.#cachePrefix + conversation, () => this.#setup.directory.find(conversation)?.toCache());
   }
 
   remove(conversation: ConversationId): void {

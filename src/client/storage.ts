@@ -10,7 +10,7 @@ export interface ClientStorage {
   read(prefix: string): Promise<readonly StorageChange[]>;
   /** All of the changes or none, in call order; they survive a crash once this resolves. Rejects when it cannot. */
   write(changes: readonly StorageChange[]): Promise<void>;
-  /** Releases what it holds; called once by whoever made the storage, or by the client for its default one. */
+  /** Releases files and connections; called by a client that ends. The next call opens them again. */
   close(): Promise<void>;
 }
 

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { ClientError } from "../../src/client/errors";
 import { memoryStorage } from "../../src/client/storage";
+import type { Locks } from "../../src/client/queue-lock";
 import type { Message } from "../../src/client/types";
 import { alice, hello, message, messages, nextAttempt, online, otherRoom, room, row, settle, world } from "./scripted";
 import type { World } from "./scripted";
@@ -388,7 +389,7 @@ test("of two tabs each drains its own queue, and the one that lives takes over t
 });
 
 /** Web Locks, as far as the client uses them. */
-function fakeLocks(): NonNullable<Parameters<typeof world>[0]>["locks"] {
+function fakeLocks(): Locks {
   const held = new Map<string, Promise<unknown>>();
   return {
     async request(name, { ifAvailable }, call) {
