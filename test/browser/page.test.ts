@@ -3,8 +3,9 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Browser, BrowserContext, BrowserContextOptions } from "playwright-core";
+import { buildWeb } from "../../scripts/build-web";
 import { loadConfig } from "../../src/lib/config";
 import { type RunningServer, startServer } from "../../src/server";
 import { findChromium, openBrowser } from "./chromium";
@@ -14,13 +15,17 @@ import { Window } from "./window";
 const chromium = await findChromium();
 const testBrowser = test.skipIf(chromium === null);
 let browser: Browser;
+let pageFolder: string;
 
 beforeAll(async () => {
+  pageFolder = join(await mkdtemp(join(tmpdir(), "parley-built-")), "web");
+  await buildWeb(pageFolder);
   if (chromium !== null) browser = await openBrowser(chromium);
 });
 
 afterAll(async () => {
   await browser?.close();
+  await rm(dirname(pageFolder), { recursive: true, force: true });
 });
 
 testBrowser("two windows of one browser are two people who talk, and ticks tell how far a message came", async () => {
@@ -252,7 +257,7 @@ class World implements AsyncDisposable {
     const environment = { PARLEY_PORT: "0", PARLEY_DATA_DIR: this.#folder, PARLEY_LOG_LEVEL: "silent" };
     const loaded = loadConfig({ environment, file: null });
     if (!loaded.ok) throw new Error(loaded.problem);
-    this.#server = await startServer(loaded.config);
+    this.#server = await startServer(loaded.config, { pageFolder });
   }
 
   async stopServer(): Promise<void> {

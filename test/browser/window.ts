@@ -63,7 +63,8 @@ export class Window {
 
   /** The row of a conversation in the list. */
   row(name: string): Locator {
-    return this.page.locator(".row", { hasText: name });
+    const heading = this.page.locator(".row-name > .clip").filter({ hasText: new RegExp(`^${RegExp.escape(name)}$`) });
+    return this.page.locator(".row").filter({ has: heading });
   }
 
   message(text: string): Locator {
