@@ -31,6 +31,7 @@ export interface ConnectionEvents {
   report(error: unknown): void;
 }
 
+/** What a connection is made of. */
 export interface ConnectionSetup {
   readonly url: string;
   readonly webSocket: WebSocketConstructor;
@@ -51,6 +52,7 @@ const refreshBeforeMs = 60_000;
 const closeReasons = new Map<number, string>(Object.entries(closeCodes).map(([name, { code }]) => [code, name]));
 const tokenCodes = new Set(["bad_token", "token_expired"]);
 
+/** One person's connection, through as many sockets as it takes. At most one attempt is under way at a time. */
 export class Connection {
   readonly #setup: ConnectionSetup;
   readonly #events: ConnectionEvents;

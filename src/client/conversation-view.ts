@@ -36,6 +36,7 @@ export interface ViewWorld {
 /** The same person is told at most this often that somebody types. */
 const typingEveryMs = 3_000;
 
+/** A {@link ConversationView} over a conversation and the queues and requests of its client. */
 export class View implements ConversationView {
   readonly id: ConversationId;
   readonly getSnapshot: () => ConversationState;

@@ -6,6 +6,7 @@ import type { Overlay } from "./facts";
 import type { Ticker } from "./observable";
 import type { Message } from "./types";
 
+/** What surrounds a conversation. Every method may be called at any time and answers at once. */
 export interface ConversationWorld {
   readonly clock: ClientClock;
   readonly ticker: Ticker;

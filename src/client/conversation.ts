@@ -30,6 +30,7 @@ interface Acked {
 /** Acknowledged messages kept until their entry arrives. */
 const ackedMax = 1_000;
 
+/** The state of one conversation. Everything here is synchronous; what must be asked for is asked for by its owners. */
 export class Conversation {
   readonly id: ConversationId;
   readonly state: Derived<ConversationState>;

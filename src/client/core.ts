@@ -26,6 +26,7 @@ import { Sync } from "./sync";
 import type { ClientOptions, ConnectionState, WebSocketConstructor } from "./types";
 import { createIds } from "./uuid";
 
+/** The parts that differ between platforms and tests. */
 export interface CoreSetup {
   readonly options: ClientOptions;
   readonly url: string;
@@ -36,6 +37,7 @@ export interface CoreSetup {
   readonly random: () => number;
 }
 
+/** One client's parts. `start()` begins, `close()` ends; in between everything is driven by the connection and the face. */
 export class Core {
   readonly events = new Events();
   readonly state: Derived<ConnectionState>;

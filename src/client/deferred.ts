@@ -1,5 +1,6 @@
 // A promise with its handles. `Promise.withResolvers` is newer than some of the browsers and Node releases this runs on.
 
+/** A promise that somebody else settles; only the first call counts. */
 export interface Deferred<T> {
   readonly promise: Promise<T>;
   resolve(value: T): void;

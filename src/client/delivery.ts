@@ -9,6 +9,7 @@ export type How = "pushed" | "fetched";
 /** Entries kept that came before the ones they follow; past it they are fetched again. */
 const earlyMax = 512;
 
+/** Hands entries on in order. Bounded; what it lets go of is still counted as missing. */
 export class Delivery {
   readonly #deliver: (entry: EntryTuple, how: How) => void;
   readonly #early = new Map<Seq, readonly [EntryTuple, How]>();

@@ -9,6 +9,7 @@ import type { ConversationRow, Totals } from "./types";
 /** Conversations of which something was pushed before their row came; past it such pushes are dropped, and fetched later. */
 const strangersMax = 200;
 
+/** Conversations by id. They are made once and stay, so that a view of one holds for the client's life. */
 export class Directory {
   readonly list: Derived<readonly ConversationRow[]>;
   readonly totals: Derived<Totals>;

@@ -9,6 +9,7 @@ const typingMax = 100;
 /** Marks are pushed in conversations of at most `receiptMembersMax`; more than these only come from a faulty server. */
 const cursorsMax = 1_000;
 
+/** Typing and read marks of one conversation; `changed` is called after every change. */
 export class Ephemera {
   readonly #clock: ClientClock;
   readonly #changed: () => void;

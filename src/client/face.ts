@@ -19,6 +19,7 @@ import type {
   Unsubscribe,
 } from "./types";
 
+/** A {@link ParleyClient}; see there. */
 export class Face implements ParleyClient {
   readonly connection: Observable<ConnectionState>;
   readonly conversations: Observable<readonly ConversationRow[]>;

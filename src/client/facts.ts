@@ -32,6 +32,7 @@ interface State {
 /** The newest marks at which ordinal and own are known, for read marks in the middle: one per delivered entry. */
 const marksMax = 256;
 
+/** The row of one conversation and what changed it since. Numbers are exact as of the head it knows. */
 export class Facts {
   #state: State;
   #settingsSeq: UserSeq = 0;
@@ -186,6 +187,7 @@ export class Facts {
   }
 }
 
+/** Whether a value of the wire is a role that this client knows. */
 export function isRole(value: unknown): value is Role {
   return value === "owner" || value === "admin" || value === "member";
 }

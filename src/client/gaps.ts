@@ -7,6 +7,7 @@ import type { Conversation } from "./conversation";
 import { toClientError } from "./errors";
 import type { Events } from "./events";
 
+/** What closing gaps needs of the client. */
 export interface GapsSetup {
   readonly clock: ClientClock;
   readonly random: () => number;
@@ -21,6 +22,7 @@ export interface GapsSetup {
 /** An acknowledged message whose entry has not come by then is fetched. */
 const ackedMs = 2_000;
 
+/** Fetches what is missing, one page at a time for each conversation, with back-off where nothing is gained. */
 export class Gaps {
   readonly #setup: GapsSetup;
   readonly #busy = new Set<Conversation>();

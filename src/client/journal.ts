@@ -5,6 +5,7 @@ import type { ClientStorage, StorageChange } from "./storage";
 
 const retryMs = 5_000;
 
+/** Gathers changes and writes them in one piece. A value is made when it is written, so many changes cost one. */
 export class Journal {
   readonly #storage: ClientStorage;
   readonly #clock: ClientClock;

@@ -19,6 +19,7 @@ const openTimeoutMs = 15_000;
 const pingFrame = encode([frameTypes.ping]);
 const pongFrame = encode([frameTypes.pong]);
 
+/** One attempt and what became of it. A link is never used again once it is down. */
 export class Link {
   readonly #clock: ClientClock;
   readonly #events: LinkEvents;

@@ -16,6 +16,7 @@ interface Held {
   readonly message: Message;
 }
 
+/** The stretch of messages that is held; from `first` to the position of delivery nothing is left out. */
 export class MessageWindow {
   #held: Held[] = [];
   #first: Seq = 1;

@@ -11,6 +11,7 @@ import type { Failure, Message, MessageDraft, MessagePreview, MessageStatus } fr
 /** A body whose parts have the types they should have; what has not is left out. */
 type Parts = Pick<Message, "text" | "data" | "attachments" | "replyTo" | "mentions" | "fields" | "silent">;
 
+/** Whether an entry is a message: only these are shown. */
 export function isMessage(entry: EntryTuple): boolean {
   return entry[2] === entryKinds.message;
 }
@@ -47,6 +48,7 @@ export function ownMessage(
   return { key: clientId, clientId, seq, sender, actor: null, time, ...partsOf(body), mine: true, status, failure };
 }
 
+/** What a list shows of the newest message; null where there is none. */
 export function previewOf(entry: EntryTuple | null): MessagePreview | null {
   if (!entry || !isMessage(entry)) return null;
   const { text, data, attachments } = partsOf(entry[9]);

@@ -23,6 +23,7 @@ interface Common {
   readonly error: ClientError | null;
 }
 
+/** A message on its way. */
 export interface SendOperation extends Common {
   readonly operation: "send";
   readonly conversation: ConversationId;
@@ -30,6 +31,7 @@ export interface SendOperation extends Common {
   readonly args: readonly [ClientId, MessageBody];
 }
 
+/** Any other durable operation. */
 export interface OtherOperation extends Common {
   readonly operation: Exclude<DurableName, "send">;
   /** Null for `create`. */
@@ -38,6 +40,7 @@ export interface OtherOperation extends Common {
   readonly args: readonly unknown[];
 }
 
+/** What the outbox holds. */
 export type Operation = SendOperation | OtherOperation;
 
 const durable = new Set<string>([
@@ -53,6 +56,7 @@ const durable = new Set<string>([
   "update",
 ]);
 
+/** Its arguments as they stand on the wire. */
 export function wireArgs({ conversation, args }: Operation): readonly unknown[] {
   return conversation === null ? args : [conversation, ...args];
 }

@@ -22,6 +22,7 @@ import type { Failure, OutboxItem } from "./types";
 const operationsMax = 10_000;
 const bytesMax = 32 * 1024 * 1024;
 
+/** What the outbox needs of the client. */
 export interface OutboxSetup {
   readonly clock: ClientClock;
   readonly random: () => number;
@@ -35,6 +36,7 @@ export interface OutboxSetup {
   onChange(conversation: ConversationId | null): void;
 }
 
+/** Durable operations, first in, first out for each conversation; conversations do not wait for each other. Bounded. */
 export class Outbox {
   readonly items: Derived<readonly OutboxItem[]>;
   readonly #setup: OutboxSetup;

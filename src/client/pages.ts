@@ -5,6 +5,7 @@ import type { Conversation } from "./conversation";
 import { ClientError } from "./errors";
 import type { Events } from "./events";
 
+/** What fetching pages needs of the client. */
 export interface PagesSetup {
   readonly events: Events;
   isOnline(): boolean;
@@ -17,6 +18,7 @@ export interface PagesSetup {
 /** Messages in a page. */
 const pageSize = 50;
 
+/** Fetches pages of messages and the read marks of others; never two pages of one conversation at once. */
 export class Pages {
   readonly #setup: PagesSetup;
   readonly #loading = new Map<Conversation, Promise<void>>();

@@ -11,6 +11,7 @@ import type { Locks } from "./queue-lock";
 import type { ClientStorage } from "./storage";
 import { Vault } from "./vault";
 
+/** What keeping a person's records needs of the client. */
 export interface PersonSetup {
   readonly storage: ClientStorage;
   readonly server: string;
@@ -26,6 +27,7 @@ export interface PersonSetup {
 /** The cache may lag: what it lacks comes from the server again. */
 const cacheDelayMs = 500;
 
+/** The person who is signed in and their records. Switching to another person hides everything of the one before. */
 export class Person {
   readonly #setup: PersonSetup;
   readonly #vault: Vault;

@@ -5,6 +5,7 @@ import { Derived } from "./observable";
 import type { Ticker } from "./observable";
 import { checkedArgs } from "./operation";
 
+/** The watch of this client: at most 200 people. */
 export class Presence {
   readonly people: Derived<ReadonlyMap<UserId, boolean>>;
   readonly #connection: Connection;

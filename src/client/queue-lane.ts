@@ -29,6 +29,7 @@ const wholeCodes = new Set(["no_access", "forbidden", "not_supported"]);
 /** Codes that speak of the connection, which Connection sees to; the operation itself is not refused. */
 const connectionCodes = new Set(["not_signed_in", "bad_token", "token_expired", "signed_out"]);
 
+/** One queue. At most one request of it is unresolved; nothing overtakes what waits to be repeated. */
 export class QueueLane {
   readonly #world: LaneWorld;
   readonly #queue: Operation[] = [];

@@ -11,6 +11,7 @@ import { toClientError } from "./errors";
 import type { Events } from "./events";
 import { isRole } from "./facts";
 
+/** What sync needs of the client. */
 export interface SyncSetup {
   readonly clock: ClientClock;
   readonly random: () => number;
@@ -30,6 +31,7 @@ const heldMax = 1_000;
 
 type FeedPush = readonly [changes: readonly FeedTuple[], rows: readonly RowTuple[]];
 
+/** Learns what was missed whenever a connection came up, and follows the feed from there. */
 export class Sync {
   readonly #setup: SyncSetup;
   readonly #backoff: Backoff;

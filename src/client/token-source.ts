@@ -4,6 +4,7 @@
 /** Below this much life left, a token is not worth a sign-in. */
 const expiryMarginMs = 30_000;
 
+/** The present token and when to ask for another. */
 export class TokenSource {
   readonly #provider: () => Promise<string | null>;
   readonly #now: () => number;

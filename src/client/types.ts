@@ -209,29 +209,34 @@ export interface ReadMark {
   readonly unread: number;
 }
 
+/** Some people of many. */
 export interface Page<T> {
   readonly items: readonly T[];
   /** Hand it in as `after` for the next page; null at the end. */
   readonly next: UserId | null;
 }
 
+/** Which page: what follows `after`, `limit` people of it. */
 export interface PageRequest {
   readonly after?: string | null;
   /** 1–1,000. */
   readonly limit?: number;
 }
 
+/** A member of a conversation. */
 export interface Member {
   readonly user: UserId;
   readonly role: Role;
   readonly joinSeq: Seq;
 }
 
+/** Somebody and how far they have read. */
 export interface Reader {
   readonly user: UserId;
   readonly seq: Seq;
 }
 
+/** One device of mine, present or signed out. */
 export interface Device {
   readonly device: DeviceId;
   readonly platform: string | null;

@@ -15,6 +15,7 @@ export interface Kept {
   readonly conversations: readonly CachedConversation[];
 }
 
+/** Keys and checked contents of the storage; keeps no state of its own. */
 export class Vault {
   readonly #storage: ClientStorage;
   readonly #server: string;

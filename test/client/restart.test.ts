@@ -1,0 +1,156 @@
+// What a client keeps: queue and cache through restarts, another generation, another person, another tab.
+import { expect, test } from "bun:test";
+import type { Locks } from "../../src/client/queue-lock";
+import { memoryStorage } from "../../src/client/storage";
+import type { Message } from "../../src/client/types";
+import { hello, messages, nextAttempt, online, room, row, settle, world } from "./scripted";
+import type { World } from "./scripted";
+
+const refused = ["forbidden", "no", "final", null, null] as const;
+
+function shown(at: World): readonly Message[] {
+  return at.client.conversation(room).getSnapshot().messages;
+}
+
+function statuses(at: World): (string | null)[] {
+  return shown(at).map(({ text, status }) => `${text} ${status}`);
+}
+
+function items(args: readonly unknown[]): readonly (readonly [string, readonly [string]])[] {
+  return args[1] as readonly (readonly [string, readonly [string]])[];
+}
+
+test("a restart sends what was queued, with the same ids, before anything new", async () => {
+  const storage = memoryStorage();
+  const ids: string[] = [];
+  {
+    await using before = world({ storage });
+    const socket = await online(before, { rows: [row()] });
+    for (const text of ["a", "b"]) ids.push(before.client.conversation(room).send(text).clientId);
+    await socket.take("send");
+    await before.client.flush();
+  }
+  await using after = world({ storage });
+  await settle();
+  expect(statuses(after)).toEqual(["a sending", "b sending"]);
+  ids.push(after.client.conversation(room).send("c").clientId);
+  const socket = await hello(after);
+  expect(items((await socket.take("send")).args).map(([id]) => id)).toEqual(ids);
+});
+
+test("a refused message survives a restart and can be sent again", async () => {
+  const storage = memoryStorage();
+  {
+    await using before = world({ storage });
+    const socket = await online(before, { rows: [row()] });
+    before.client.conversation(room).send("a");
+    socket.reply(await socket.take("send"), [refused]);
+    await settle();
+  }
+  await using after = world({ storage });
+  await settle();
+  expect(statuses(after)).toEqual(["a failed"]);
+  const socket = await online(after, { rows: [row()] });
+  expect(await socket.hasAsked("send")).toBe(false);
+  shown(after)[0]?.failure?.retry();
+  expect(await socket.hasAsked("send")).toBe(true);
+});
+
+test("what was acknowledged is not sent again after a restart", async () => {
+  const storage = memoryStorage();
+  {
+    await using before = world({ storage });
+    const socket = await online(before, { rows: [row()] });
+    const { acked } = before.client.conversation(room).send("a");
+    socket.reply(await socket.take("send"), [3]);
+    await acked;
+  }
+  await using after = world({ storage });
+  const socket = await online(after, { rows: [row({ head: 3 })] });
+  expect(await socket.hasAsked("send")).toBe(false);
+});
+
+test("an offline start shows the cached conversations and pages", async () => {
+  const storage = memoryStorage();
+  {
+    await using before = world({ storage });
+    const socket = await online(before, { rows: [row({ head: 5 })] });
+    socket.push("entries", room, messages(6, 8));
+  }
+  await using after = world({ storage });
+  await settle();
+  expect(after.client.conversations.getSnapshot()).toMatchObject([{ id: room, unread: 6, pending: true }]);
+  expect(shown(after).map(({ text }) => text)).toEqual(["text 6", "text 7", "text 8"]);
+  expect(after.starts).toEqual([{ conversation: room, from: 9, why: "cached" }]);
+  const socket = await hello(after);
+  expect((await socket.take("sync")).args[1]).toEqual([[room, 8]]);
+});
+
+test("another generation keeps queued messages and refuses what names a seq", async () => {
+  await using at = world();
+  const first = await online(at, { rows: [row({ head: 5 })] });
+  first.lose();
+  const view = at.client.conversation(room);
+  const kept = view.send("kept");
+  const answer = view.send({ text: "an answer", replyTo: 4 });
+  const mark = view.markRead(5);
+  mark.catch(() => {});
+  await nextAttempt(at);
+  const second = await hello(at, { generation: "g2" });
+  const asked = await second.take("send");
+  expect(items(asked.args).map(([id]) => id)).toEqual([kept.clientId]);
+  expect(await second.hasAsked("read")).toBe(false);
+  expect(answer.acked).rejects.toMatchObject({ code: "generation_changed" });
+  expect(mark).rejects.toMatchObject({ code: "generation_changed" });
+});
+
+test("another person finds neither the cache nor the queue of the one before", async () => {
+  const storage = memoryStorage();
+  {
+    await using before = world({ storage });
+    await online(before, { rows: [row({ head: 5 })] });
+    before.client.conversation(room).send("alice's");
+    await before.client.flush();
+  }
+  await using after = world({ storage });
+  const socket = await online(after, { user: "carol" as never });
+  expect(after.client.conversations.getSnapshot()).toEqual([]);
+  expect(after.client.outbox.getSnapshot()).toEqual([]);
+  expect(await socket.hasAsked("send")).toBe(false);
+});
+
+test("of two tabs each drains its own queue, and the one that lives takes over the other's", async () => {
+  const storage = memoryStorage();
+  const locks = fakeLocks();
+  await using living = world({ storage, locks });
+  const socket = await online(living, { rows: [row()] });
+  {
+    await using dying = world({ storage, locks });
+    await online(dying, { rows: [row()] });
+    dying.socket().lose();
+    dying.client.conversation(room).send("orphan");
+    await dying.client.flush();
+    socket.push("feed", [[9, "settings", room, [false, false]]], []);
+    expect(await socket.hasAsked("send")).toBe(false);
+  }
+  living.socket().lose();
+  await nextAttempt(living);
+  const next = await online(living, { rows: [row()] });
+  expect(items((await next.take("send")).args).map(([, [text]]) => text)).toEqual(["orphan"]);
+});
+
+/** Web Locks, as far as the client uses them. */
+function fakeLocks(): Locks {
+  const held = new Map<string, Promise<unknown>>();
+  return {
+    async request(name, { ifAvailable }, call) {
+      while (held.has(name)) {
+        if (ifAvailable) return call(null);
+        await held.get(name);
+      }
+      const done = call({ name });
+      held.set(name, done);
+      return done.finally(() => held.delete(name));
+    },
+  };
+}
