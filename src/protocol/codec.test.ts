@@ -1,12 +1,10 @@
 import { expect, test } from "bun:test";
 import {
   MalformedFrame,
-  concatFrames,
   decode,
   decodeFrames,
   encode,
   encodeEntriesPush,
-  encodeEntriesPushes,
   encodeEntry,
   encodeError,
   encodePush,
@@ -121,29 +119,6 @@ test("a push of encoded entries is the push of the entries, few or many", () => 
   }
 });
 
-test("entries too large for one message leave as several pushes, in order, each within bounds", () => {
-  const entries = Array.from({ length: 7 }, (_, i) => encodeEntry(entry(i + 1, "x".repeat(limits.bodyBytesMax))));
-  const pushes = encodeEntriesPushes(conversation, entries);
-  const seqs = pushes.flatMap((push) =>
-    decodeFrames(push).flatMap((frame) => (frame[3] as EntryTuple[]).map(([seq]) => seq)),
-  );
-
-  expect(pushes.length).toBe(4);
-  for (const push of pushes) expect(push.length).toBeLessThanOrEqual(limits.frameBytesMax);
-  expect(seqs).toEqual([1, 2, 3, 4, 5, 6, 7]);
-  expect(encodeEntriesPushes(conversation, [])).toEqual([]);
-});
-
-test("entries that fill a message to its last byte stay in it, one byte more makes two", () => {
-  const head = encodeEntriesPush(conversation, Array<Uint8Array>(16).fill(new Uint8Array(0))).length;
-  const part = new Uint8Array(Math.floor((limits.frameBytesMax - head) / 16));
-  const rest = new Uint8Array(limits.frameBytesMax - head - part.length * 15);
-  const full = [...Array<Uint8Array>(15).fill(part), rest];
-
-  expect(encodeEntriesPushes(conversation, full).map((push) => push.length)).toEqual([limits.frameBytesMax]);
-  expect(encodeEntriesPushes(conversation, [...full, new Uint8Array(1)]).length).toBe(2);
-});
-
 test("frames are packed in order into messages within both limits", () => {
   const small = Array.from({ length: limits.messageFramesMax + 1 }, (_, i) => encodeReply(i, []));
   const large = Array.from({ length: 3 }, (_, i) => encodeReply(i, new Uint8Array(limits.frameBytesMax / 2)));
@@ -156,11 +131,6 @@ test("frames are packed in order into messages within both limits", () => {
   ).toEqual(small.map((_, i) => i));
   expect(packMessages(large).map((message) => decodeFrames(message).length)).toEqual([1, 1, 1]);
   expect(packMessages([])).toEqual([]);
-  expect(decodeFrames(concatFrames(small.slice(0, 3)))).toEqual([
-    [1, 0, []],
-    [1, 1, []],
-    [1, 2, []],
-  ]);
 });
 
 const refused: Readonly<Record<string, string>> = {

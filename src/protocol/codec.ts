@@ -2,7 +2,7 @@
 // Pure; shared by server and client, and free of eval, so that it runs under a strict content security policy.
 import type { EntryTuple } from "./entry";
 import { frameTypes } from "./frames";
-import type { PushName, Pushes } from "./frames";
+import type { Frame, PushName, Pushes } from "./frames";
 import type { ConversationId } from "./ids";
 import { limits } from "./limits";
 import type { ErrorTuple } from "./operations";
@@ -32,12 +32,12 @@ export function decode(bytes: Uint8Array): unknown {
 
 /** The answer to request `id`. */
 export function encodeReply(id: number, result: unknown): Uint8Array {
-  return writer.encode([frameTypes.reply, id, result]);
+  return writer.encode([frameTypes.reply, id, result] satisfies Frame);
 }
 
 /** The refusal of request `id`. */
 export function encodeError(id: number, error: ErrorTuple): Uint8Array {
-  return writer.encode([frameTypes.error, id, error]);
+  return writer.encode([frameTypes.error, id, error] satisfies Frame);
 }
 
 /** What the server says unasked; the arguments are those of {@link Pushes}. */
@@ -52,7 +52,7 @@ export function encodeEntry(entry: EntryTuple): Uint8Array {
 
 /**
  * The `entries` push from entries that are encoded already: their bytes are copied, nothing is encoded twice.
- * For at most 65,535 entries; see {@link encodeEntriesPushes} where they may be larger than one message.
+ * For at most 65,535 entries, which the caller keeps within `frameBytesMax` together.
  */
 export function encodeEntriesPush(conversation: ConversationId, entries: readonly Uint8Array[]): Uint8Array {
   const start = writer.encode([frameTypes.push, "entries", conversation, null]);
@@ -69,29 +69,9 @@ export function encodeEntriesPush(conversation: ConversationId, entries: readonl
   return bytes;
 }
 
-/** Entries in order as pushes of at most `frameBytesMax` bytes each, as few as that allows. */
-export function encodeEntriesPushes(
-  conversation: ConversationId,
-  entries: readonly Uint8Array[],
-): readonly Uint8Array[] {
-  const groups = group(entries, limits.frameBytesMax - entriesHeadBytesMax, limits.frameBytesMax);
-  return groups.map((some) => encodeEntriesPush(conversation, some));
-}
-
-/** Bytes of an `entries` push before its first entry: array, type, name, conversation (23 bytes of text), count. */
-const entriesHeadBytesMax = 1 + 1 + 8 + 24 + 3;
-
-/** Several frames as the payload of one WebSocket message; see {@link packMessages} where they may be too many for one. */
-export function concatFrames(frames: readonly Uint8Array[]): Uint8Array {
-  if (frames.length === 1) return frames[0] as Uint8Array;
-  const bytes = new Uint8Array(sizeOf(frames));
-  copyInto(bytes, 0, frames);
-  return bytes;
-}
-
 /** Frames in order as messages within `frameBytesMax` bytes and `messageFramesMax` frames each, as few as that allows. */
 export function packMessages(frames: readonly Uint8Array[]): readonly Uint8Array[] {
-  return group(frames, limits.frameBytesMax, limits.messageFramesMax).map(concatFrames);
+  return group(frames, limits.frameBytesMax, limits.messageFramesMax).map(concat);
 }
 
 /** Every frame of one WebSocket message, in order, one at least. Throws {@link MalformedFrame} and nothing else. */
@@ -120,6 +100,13 @@ function group(parts: readonly Uint8Array[], bytesMax: number, countMax: number)
     bytes += part.length;
   }
   return groups;
+}
+
+function concat(frames: readonly Uint8Array[]): Uint8Array {
+  if (frames.length === 1) return frames[0] as Uint8Array;
+  const bytes = new Uint8Array(sizeOf(frames));
+  copyInto(bytes, 0, frames);
+  return bytes;
 }
 
 function sizeOf(parts: readonly Uint8Array[]): number {

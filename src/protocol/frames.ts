@@ -60,3 +60,6 @@ export interface Pushes {
 export type PushName = keyof Pushes;
 /** A push, named by its second item. */
 export type PushFrame = { [N in PushName]: readonly [type: 3, name: N, ...args: Pushes[N]] }[PushName];
+
+/** Any frame of parley.v1. */
+export type Frame = RequestFrame | ReplyFrame | ErrorFrame | PushFrame | PingFrame | PongFrame;

@@ -75,11 +75,15 @@ export class WatchedSocket implements AsyncDisposable {
   }
 
   /** A request whose every part is the test's to choose. Rejects as {@link ask}. */
-  async request(operation: string, args: unknown, ...others: readonly unknown[]): Promise<unknown> {
-    const id = this.#nextId++;
+  request(operation: string, args: unknown, ...others: readonly unknown[]): Promise<unknown> {
+    return this.requestWith([0, this.#nextId++, operation, args, ...others]);
+  }
+
+  /** A whole request frame, its id included. Rejects as {@link ask}. */
+  async requestWith(frame: readonly unknown[]): Promise<unknown> {
     const { promise, resolve } = Promise.withResolvers<readonly unknown[]>();
-    this.#asked.set(id, resolve);
-    this.send([0, id, operation, args, ...others]);
+    this.#asked.set(frame[1] as number, resolve);
+    this.send(frame);
     const [type, , answer] = await promise;
     if (type === 1) return answer;
     if (type === 2) throw new RefusedRequest(answer as ErrorTuple);
@@ -91,6 +95,11 @@ export class WatchedSocket implements AsyncDisposable {
     const bytes = encode(frame);
     this.#watch.fromClient(bytes);
     this.#socket.send(bytes as BufferSource);
+  }
+
+  /** Sends what no client may send. */
+  sendRaw(message: string | Uint8Array): void {
+    this.#socket.send(message as string | BufferSource);
   }
 
   /** The first push, so far or to come, that passes. Rejects once the connection is closed. */
