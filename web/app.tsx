@@ -38,14 +38,18 @@ export function App(): JSX.Element {
     setSession(begin(identity));
   }, []);
 
-  const end = useCallback((why: string | null) => {
-    forgetIdentity();
-    setFarewell(why);
-    setSession((ended) => {
-      void ended?.client.close();
-      return null;
-    });
-  }, []);
+  const end = useCallback(
+    (why: string | null) => {
+      forgetIdentity();
+      // A pasted token cannot be renewed: its end and its refusal look the same from here.
+      setFarewell(
+        why !== null && session?.identity.kind === "token" ? `${why} The token may be wrong or have expired.` : why,
+      );
+      setSession(null);
+      void session?.client.close();
+    },
+    [session],
+  );
 
   if (session === null) return <SignIn notice={farewell} onIdentity={signIn} />;
   return <Workspace key={session.identity.device} client={session.client} onEnd={end} />;

@@ -33,10 +33,9 @@ export function unknownPeople(details: unknown): string {
 
 /** Why the session ended. */
 export function endOf({ reason }: ConnectionState): string {
-  if (reason === "signed_out" || reason === "signedOut") return "This device was signed out.";
-  if (reason === "token_expired" || reason === "tokenExpired") return "Your token has expired.";
-  if (reason === "bad_token" || reason === "badToken") return "The server did not accept that token.";
-  return "You are signed out.";
+  if (reason === "unsupportedVersion" || reason === "unsupported_version")
+    return "This page is too old for its server. Reload it.";
+  return reason === "tokenExpired" || reason === "token_expired" ? "Your sign-in has expired." : "You are signed out.";
 }
 
 /** A conversation's name on the screen. */
