@@ -29,7 +29,18 @@ interface Item {
   readonly after: Seq;
 }
 
-const batchMax = 4;
+/** Messages in one send, and in one of a queue that has grown long. */
+const batchMax = { usual: 4, long: 100 } as const;
+const longQueue = 20;
+/** Requests kept to be sent once more, long after. */
+const keptMax = 40;
+
+/** A request as it went out. */
+interface Sent {
+  readonly conversation: ConversationId;
+  readonly batch: readonly Item[];
+  readonly message: unknown;
+}
 
 /** See the head of this file. */
 export class ChatSession {
@@ -39,6 +50,7 @@ export class ChatSession {
   readonly #outbox = new Map<ConversationId, Item[]>();
   readonly #inFlight = new Set<ConversationId>();
   readonly #lastAcked = new Map<ConversationId, Seq>();
+  readonly #kept: Sent[] = [];
   #operations = 0;
   #ids = 0;
 
@@ -65,6 +77,11 @@ export class ChatSession {
     if (items) items.push(item);
     else this.#outbox.set(conversation, [item]);
     this.#pump(conversation);
+  }
+
+  /** Sends one of its earlier requests once more. */
+  replay(): void {
+    if (this.#kept.length > 0) this.#repeat(this.#world.schedule.random.pick(this.#kept));
   }
 
   /** Repeats an operation with the same client id until it is answered finally. */
@@ -116,7 +133,7 @@ export class ChatSession {
     const items = this.#outbox.get(conversation) ?? [];
     if (items.length === 0 || this.#inFlight.has(conversation)) return;
     const { schedule } = this.#world;
-    const batch = items.slice(0, schedule.random.between(1, batchMax));
+    const batch = items.slice(0, schedule.random.between(1, items.length > longQueue ? batchMax.long : batchMax.usual));
     this.#inFlight.add(conversation);
     const message = {
       op: "send",
@@ -135,22 +152,22 @@ export class ChatSession {
         this.#inFlight.delete(conversation);
         schedule.clock.after(schedule.random.int(300), () => this.#pump(conversation));
       });
-    if (schedule.random.chance(0.1)) this.#duplicate(conversation, batch, message);
+    const sent = { conversation, batch, message };
+    if (schedule.random.chance(0.1)) schedule.clock.after(schedule.random.int(500), () => this.#repeat(sent));
+    this.#kept.push(sent);
+    if (this.#kept.length > keptMax) this.#kept.shift();
   }
 
   /** The same request again, as a network may deliver it; late, it finds everything done. */
-  #duplicate(conversation: ConversationId, batch: readonly Item[], message: unknown): void {
-    const { schedule } = this.#world;
-    schedule.clock.after(schedule.random.int(500), () => {
-      this.#ask(conversation, message).then(
-        (value) =>
-          (value as Results["send"]).forEach((outcome, i) => {
-            if (typeof outcome === "number")
-              this.#guard(() => this.#checkStored(conversation, batch[i] as Item, outcome));
-          }),
-        () => undefined,
-      );
-    });
+  #repeat({ conversation, batch, message }: Sent): void {
+    this.#ask(conversation, message).then(
+      (value) =>
+        (value as Results["send"]).forEach((outcome, i) => {
+          if (typeof outcome === "number")
+            this.#guard(() => this.#checkStored(conversation, batch[i] as Item, outcome));
+        }),
+      () => undefined,
+    );
   }
 
   #answered(conversation: ConversationId, batch: readonly Item[], outcomes: Results["send"]): void {

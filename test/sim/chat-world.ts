@@ -17,6 +17,8 @@ import { WatchedData } from "./watched-data";
 /** How often each of these happens, against the others. */
 const happenings = {
   send: 30,
+  flood: 0.4,
+  replay: 5,
   read: 14,
   add: 4,
   remove: 4,
@@ -35,6 +37,9 @@ const happenings = {
   stepClock: 0.5,
 } as const;
 
+/** More than an activation brings into memory, so that old client ids are known to the store alone. */
+const floodMessages = 70;
+
 /** Time in which everything must be settled once the store works again: deadlines, back-off of reopening, idle times. */
 const healMsMax = 300_000;
 
@@ -43,7 +48,7 @@ const people = ["ann", "bob", "cat", "dan"] as UserId[];
 /** See the head of this file. */
 export class ChatWorld implements ChatWorldView {
   readonly schedule: Schedule;
-  readonly data = new WatchedData();
+  readonly data: WatchedData;
   readonly acked = new Map<ConversationId, Seq>();
   readonly ackedReads = new Map<string, Seq>();
   readonly counts: Record<string, number> = {};
@@ -54,9 +59,10 @@ export class ChatWorld implements ChatWorldView {
   #broken: unknown = null;
   #pending = 0;
 
-  constructor(schedule: Schedule) {
+  constructor(schedule: Schedule, data: WatchedData) {
     const { random } = schedule;
     this.schedule = schedule;
+    this.data = data;
     this.#conditions = {
       faultRate: random.pick([0, 0.02, 0.1, 0.25]),
       latencyMs: random.pick([0, 5, 60, 400]),
@@ -129,7 +135,13 @@ export class ChatWorld implements ChatWorldView {
         for (let i = random.between(1, 4); i > 0; i--)
           session.send(conversation, random.chance(0.2) ? messageFlags.uncounted : null);
         return;
+      case "flood":
+        for (let i = floodMessages; i > 0; i--) session.send(conversation, null);
+        return;
+      case "replay":
+        return session.replay();
       case "read":
+        if (random.chance(0.4)) this.#asOther(session).read(conversation, random.int(log.head + 1));
         return session.read(conversation, Math.max(0, log.head - random.int(random.pick([1, 4, 30]))));
       case "add":
         return this.#asAdmin(conversation).operate(conversation, "add", session.nextId(), [other], null);
@@ -194,6 +206,11 @@ export class ChatWorld implements ChatWorldView {
     const conversation = conversationIdFor(direct, creator.user, clientId, members);
     this.#conversations.push(conversation);
     creator.operate(conversation, "create", type, clientId, direct ? null : { name: type }, members);
+  }
+
+  /** Another session of the same person, or the same one. */
+  #asOther({ user }: ChatSession): ChatSession {
+    return this.schedule.random.pick(this.#sessions.filter((session) => session.user === user));
   }
 
   /** Somebody who may do it, mostly. */
@@ -357,8 +374,9 @@ export class ChatWorld implements ChatWorldView {
   }
 
   #judge(): void {
-    if (this.#broken !== null) throw this.#broken;
+    // What is wrong in the data comes first: all else may follow from it.
     if (this.data.broken !== null) throw this.data.broken;
+    if (this.#broken !== null) throw this.#broken;
   }
 
   #guard(check: () => void): void {
@@ -371,8 +389,8 @@ export class ChatWorld implements ChatWorldView {
 }
 
 /** One schedule, from the first start to the last check. @returns what happened how often */
-export function runChatWorld(schedule: Schedule): Readonly<Record<string, number>> {
-  const world = new ChatWorld(schedule);
+export function runChatWorld(schedule: Schedule, data = new WatchedData()): Readonly<Record<string, number>> {
+  const world = new ChatWorld(schedule, data);
   world.begin();
   for (let steps = schedule.random.between(10, 70); steps > 0; steps--) world.step();
   world.end();

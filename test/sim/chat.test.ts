@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { runChatWorld } from "./chat-world";
 import { simulateAll } from "./simulate";
 
-const schedules = 1500;
+const schedules = 1000;
 
 /** Ample for a hundred times as many schedules. */
 const timeoutMs = 3_600_000;

@@ -20,6 +20,9 @@ export interface FoldedMember {
 export class FoldedLog {
   readonly entries: EntryTuple[] = [];
   readonly epochs: number[] = [];
+  readonly #ids = new Set<string>();
+  /** Seqs of counted entries by sender, ascending. */
+  readonly #counted = new Map<UserId, readonly Seq[]>();
   readonly #members: ReadonlyMap<UserId, FoldedMember>[] = [new Map()];
 
   /** Adds one entry; throws where its header does not follow from what stands before it. */
@@ -35,10 +38,14 @@ export class FoldedLog {
     );
     expectSame(`${name}: its seq`, seq, this.entries.length + 1);
     expectSame(`${name}: its ordinal`, ordinal, (last?.[1] ?? 0) + (counts ? 1 : 0));
+    if (clientId !== null && this.#ids.has(`${sender} ${clientId}`))
+      throw new Error(`${name}: ${clientId} stands twice`);
     if (last && time < last[4]) throw new Error(`${name}: time goes back from ${last[4]} to ${time}`);
     if (epoch < (this.epochs.at(-1) ?? 0)) throw new Error(`${name}: epoch ${epoch} after ${this.epochs.at(-1)}`);
     this.entries.push(entry);
     this.epochs.push(epoch);
+    if (clientId !== null) this.#ids.add(`${sender} ${clientId}`);
+    if (counts) this.#counted.set(sender, [...(this.#counted.get(sender) ?? []), seq]);
     this.#members.push(kind === entryKinds.members ? this.#fold(entry) : this.membersAt(seq - 1));
   }
 
@@ -56,7 +63,14 @@ export class FoldedLog {
 
   /** Counted entries of `user` up to and including `seq`. */
   ownThrough(user: UserId, seq: Seq): number {
-    return this.entries.slice(0, seq).filter(([, , , counts, , sender]) => counts && sender === user).length;
+    const counted = this.#counted.get(user) ?? [];
+    const after = counted.findLastIndex((at) => at <= seq);
+    return after + 1;
+  }
+
+  /** Everybody who sent a counted entry. */
+  senders(): Iterable<UserId> {
+    return this.#counted.keys();
   }
 
   /** Everybody ever named, as of `seq`. */
@@ -148,9 +162,8 @@ export function checkRows(data: MemoryData, conversation: ConversationId, log: F
   if (!exact) return;
   expectSame(`${conversation}: totalsThrough`, head.totalsThrough, log.head);
   expectSame(`${conversation}: fedThrough`, head.fedThrough, log.head);
-  for (const [, , , counts, , sender] of log.entries)
-    if (counts)
-      expectSame(`${conversation}: total of ${sender}`, cursors.get(sender)?.total, log.ownThrough(sender, log.head));
+  for (const sender of log.senders())
+    expectSame(`${conversation}: total of ${sender}`, cursors.get(sender)?.total, log.ownThrough(sender, log.head));
   checkFeeds(data, conversation, log);
 }
 

@@ -4,7 +4,7 @@ import { RuntimeWorld } from "./runtime-world";
 import { simulateAll } from "./simulate";
 import type { Schedule } from "./simulate";
 
-const schedules = 1000;
+const schedules = 1200;
 
 /** Many idle times, for those that were not ready again and again. */
 const quiesceMsMax = 3_000_000;

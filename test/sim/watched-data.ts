@@ -4,15 +4,24 @@ import type { Committed, ConversationWrite, FeedCommitted, FeedWrite } from "../
 import { checkRows, expectSame, FoldedLogs } from "./log-fold";
 import { MemoryData } from "./memory-data";
 
+/** A guarantee that this data set does not keep, to prove that the simulation would notice. */
+export type SpoiltStore = "cursorWithoutMax" | "idsNotUnique";
+
 /** Throws nothing: what is broken is kept in {@link WatchedData.broken}, for commits run inside a store's promise. */
 export class WatchedData extends MemoryData {
   readonly logs = new FoldedLogs();
   broken: unknown = null;
-  closings = 0;
+  readonly #spoilt: SpoiltStore | null;
+
+  constructor(spoilt: SpoiltStore | null = null) {
+    super();
+    this.#spoilt = spoilt;
+  }
 
   override commit(write: ConversationWrite): Committed {
     const before = new Map(this.log(write.conversation)?.cursors);
-    const result = super.commit(write);
+    const honest = super.commit(write);
+    const result = this.#spoilt === "cursorWithoutMax" ? this.#withoutMax(write, honest) : honest;
     if (result.outcome === "stored") this.#guard(() => this.#judge(write, before));
     return result;
   }
@@ -23,12 +32,23 @@ export class WatchedData extends MemoryData {
     return result;
   }
 
+  override find(...[conversation, sender, clientId]: Parameters<MemoryData["find"]>): ReturnType<MemoryData["find"]> {
+    return this.#spoilt === "idsNotUnique" ? null : super.find(conversation, sender, clientId);
+  }
+
+  /** Stores every move, wherever the cursor stood. */
+  #withoutMax({ conversation, cursors }: ConversationWrite, result: Committed): Committed {
+    const stored = this.log(conversation)?.cursors;
+    if (result.outcome !== "stored" || !stored) return result;
+    for (const move of cursors) stored.set(move.user, { ...move, total: stored.get(move.user)?.total ?? 0 });
+    return { outcome: "stored", cursors: cursors.flatMap(({ user }) => stored.get(user) ?? []) };
+  }
+
   #judge(write: ConversationWrite, before: ReadonlyMap<string, { readonly seq: number }>): void {
     const { conversation, entries, epoch, head } = write;
     const log = this.logs.of(conversation);
     for (const row of entries) log.append(row, epoch);
     const closing = head?.openEpoch === 0;
-    if (closing) this.closings += 1;
     checkRows(this, conversation, log, closing);
     for (const [user, { seq }] of this.log(conversation)?.cursors ?? [])
       if (seq < (before.get(user)?.seq ?? 0)) throw new Error(`${conversation}: cursor of ${user} went back to ${seq}`);
