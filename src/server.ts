@@ -2,7 +2,6 @@
 // Order matters both ways: the port is bound before the data is claimed, and nothing closes before its commits are done.
 import { mkdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import type { Server } from "bun";
 import type { KindName } from "./actors/actor";
 import { conversationKind } from "./actors/conversation";
 import type { KindLimits } from "./actors/conversation";
@@ -22,19 +21,20 @@ import type { Log } from "./lib/log";
 import { createMetrics, watchEventLoop } from "./lib/metrics";
 import type { Metrics } from "./lib/metrics";
 import type { Config } from "./lib/settings";
-import { socketPath } from "./protocol/frames";
 import { openSqliteStore } from "./storage/sqlite-store";
 import type { Store } from "./storage/store";
 import { createHttp } from "./transport/http";
 import type { HandleHttp } from "./transport/http";
 import { errorResponse } from "./transport/http-errors";
 import { Hub } from "./transport/hub";
+import { listen } from "./transport/listen";
+import type { Listening } from "./transport/listen";
 import { createOperatorCheck } from "./transport/operators";
 import { openSignIn } from "./transport/sign-in";
 import type { SignIn } from "./transport/sign-in";
 import { openPage } from "./transport/static";
 import { createSocketServer } from "./transport/websocket";
-import type { Connection, SocketServer } from "./transport/websocket";
+import type { SocketServer } from "./transport/websocket";
 
 /** What a test or an embedding program may put in the place of the usual parts. */
 export interface ServerOverrides {
@@ -69,8 +69,6 @@ const defaultPageFolder = join(import.meta.dir, "..", "dist", "web");
 const drainShares = { answers: 0.3, goodbyes: 0.3, store: 0.2 } as const;
 /** How often it is looked whether everything under way was answered, milliseconds. */
 const answersLookMs = 5;
-/** Seconds of silence after which an HTTP connection is closed. */
-const httpIdleSeconds = 30;
 
 /** The parts of one server. */
 interface Parts {
@@ -99,8 +97,8 @@ export async function startServer(config: Config, overrides: ServerOverrides = {
   await using opening = new AsyncDisposableStack();
   const parts = await compose(config, overrides, opening);
   const { log, sockets, stage, store, signIn } = parts;
-  const server = listen(parts);
-  opening.defer(() => server.stop(true));
+  const server = open(parts);
+  opening.defer(() => server.close());
   const { promise: ended, resolve: end } = Promise.withResolvers<"fenced">();
   const router = await startRouter(parts, () => {
     stage.now = "fenced";
@@ -111,13 +109,12 @@ export async function startServer(config: Config, overrides: ServerOverrides = {
   const stopReopening = reopen(parts);
   const running = opening.move();
   stage.now = "ready";
-  const port = server.port as number;
-  const url = `http://${config.host.includes(":") ? `[${config.host}]` : config.host}:${port}`;
+  const { port, url } = server;
   log.info({ url, dataDir: resolve(config.dataDir), store: config.store, demo: signIn.demoSecret !== null }, "ready");
   const drain = async (): Promise<void> => {
     if (stage.now === "ready") stage.now = "draining";
     stopReopening();
-    void server.stop();
+    server.refuseMore();
     await drainParts(config.drainMs, router, sockets, log);
     await within(config.drainMs * drainShares.store, running.disposeAsync());
     log.info("stopped");
@@ -192,37 +189,17 @@ function readinessOf(stage: Stage, store: Store): { readonly ready: boolean; rea
 }
 
 /** Binds the port. Before the data is claimed, so that a second start by mistake fails here and harms nobody. */
-function listen({ config, sockets, http, stage, log }: Parts): Server<Connection> {
-  try {
-    return Bun.serve<Connection>({
-      hostname: config.host,
-      port: config.port,
-      reusePort: false,
-      idleTimeout: httpIdleSeconds,
-      // The envelope of http.ts answers what is a little too large; what is far beyond is cut off.
-      maxRequestBodySize: config.http.bodyBytesMax * 2,
-      development: false,
-      websocket: sockets.websocket,
-      fetch(request, server) {
-        if (stage.now === "starting")
-          return errorResponse(new AppError("overloaded", "starting", { retryAfterMs: 1000 }));
-        return new URL(request.url).pathname === socketPath ? sockets.fetchUpgrade(request, server) : http(request);
-      },
-      error(thrown) {
-        log.error({ err: thrown }, "an HTTP request failed");
-        return errorResponse(new AppError("internal"));
-      },
-    });
-  } catch (error) {
-    throw new Error(listenProblem(config, error), { cause: error });
-  }
-}
-
-function listenProblem({ host, port }: Config, error: unknown): string {
-  const code = (error as NodeJS.ErrnoException).code;
-  if (code === "EADDRINUSE") return `port ${port} of ${host} is in use; stop what listens there or set PARLEY_PORT`;
-  const why = error instanceof Error ? error.message : String(error);
-  return `cannot listen on ${host}, port ${port} (${why}); set PARLEY_HOST and PARLEY_PORT`;
+function open({ config, sockets, http, stage, log }: Parts): Listening {
+  const starting = new AppError("overloaded", "the server is starting", { retryAfterMs: 1000 });
+  return listen({
+    host: config.host,
+    port: config.port,
+    bodyBytesMax: config.http.bodyBytesMax,
+    sockets,
+    http: (request) => (stage.now === "starting" ? errorResponse(starting) : http(request)),
+    isOpen: () => stage.now !== "starting",
+    log,
+  });
 }
 
 async function startRouter(parts: Parts, onSteppedDown: () => void): Promise<LocalRouter> {

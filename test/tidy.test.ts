@@ -81,13 +81,15 @@ describe("layering", () => {
     expectNone(product.filter(({ path, text }) => path !== "src/main.ts" && reads.test(text)).map(({ path }) => path));
   });
 
-  test("only transport/websocket.ts touches Bun's sockets", () => {
+  test("only transport/websocket.ts touches Bun's sockets, and only transport/listen.ts listens", () => {
+    const touches = {
+      "src/transport/websocket.ts": /\bServerWebSocket\b/,
+      "src/transport/listen.ts": /\bBun\.serve[<(]/,
+    };
     expectNone(
-      product
-        .filter(
-          ({ path, text }) => path !== "src/transport/websocket.ts" && /\bServerWebSocket\b|\bBun\.serve\b/.test(text),
-        )
-        .map(({ path }) => path),
+      Object.entries(touches).flatMap(([allowed, pattern]) =>
+        product.filter(({ path, text }) => path !== allowed && pattern.test(text)).map(({ path }) => path),
+      ),
     );
   });
 

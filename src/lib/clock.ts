@@ -3,6 +3,7 @@
 /** Cancels a timer; idempotent. */
 export type Cancel = () => void;
 
+/** What time it is, and when to be called. Everything that decides is handed one. */
 export interface Clock {
   /** Wall-clock milliseconds since 1970; may step. */
   now(): number;
@@ -14,6 +15,7 @@ export interface Clock {
   endOfTurn(call: () => void): void;
 }
 
+/** The machine's own clock and timers. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),

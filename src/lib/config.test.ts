@@ -66,70 +66,71 @@ describe("sources", () => {
   });
 });
 
-describe("one line says which, what was given, what is allowed", () => {
-  const wrong: readonly (readonly [Record<string, string>, string | undefined, string])[] = [
-    [{ PARLEY_PORT: "abc" }, undefined, `PARLEY_PORT: given "abc"; allowed: a whole number from 0 to 65535`],
-    [{ PARLEY_PORT: "65536" }, undefined, `PARLEY_PORT: given 65536; allowed: a whole number from 0 to 65535`],
-    [{ PARLEY_PORT: "" }, undefined, `PARLEY_PORT: given ""; allowed: a whole number from 0 to 65535`],
-    [{ PARLEY_PORT: "1e3" }, undefined, `PARLEY_PORT: given "1e3"; allowed: a whole number from 0 to 65535`],
-    [
-      { PARLEY_PROT: "1" },
-      undefined,
-      "PARLEY_PROT: unknown setting (given: 1 bytes); allowed: PARLEY_PORT, perhaps; `parley config` lists every setting",
-    ],
-    [{ PARLEY_STORE: "mongo://x" }, undefined, `PARLEY_STORE: given "mongo://x"; allowed: sqlite, sqlite:PATH`],
-    [{ PARLEY_CACHE: "redis" }, undefined, `PARLEY_CACHE: given "redis"; allowed: memory`],
-    [
-      { PARLEY_LOG_LEVEL: "loud" },
-      undefined,
-      `PARLEY_LOG_LEVEL: given "loud"; allowed: trace, debug, info, warn, error, fatal, silent`,
-    ],
-    [
-      { PARLEY_AUTH_SECRET: "hunter2" },
-      undefined,
-      "PARLEY_AUTH_SECRET: given a hidden text of 7 bytes; allowed: a text of at least 32 bytes",
-    ],
-    [
-      { PARLEY_AUTH_ALGORITHM: "none" },
-      undefined,
-      `PARLEY_AUTH_ALGORITHM: given "none"; allowed: HS256, RS256, ES256, EdDSA`,
-    ],
-    [
-      { PARLEY_AUTH_JWKS_URL: "http://keys.example" },
-      undefined,
-      `PARLEY_AUTH_JWKS_URL: given "http://keys.example"; allowed: an https:// address (http:// on loopback only)`,
-    ],
-    [
-      { PARLEY_ORIGINS: "chat.example" },
-      undefined,
-      `PARLEY_ORIGINS: given ["chat.example"]; allowed: origins such as https://chat.example.com, separated by commas (a list in the file), or *`,
-    ],
-    [
-      { PARLEY_HTTP_TRUST_FORWARDED: "yes" },
-      undefined,
-      `PARLEY_HTTP_TRUST_FORWARDED: given "yes"; allowed: true or false`,
-    ],
-    [
-      {},
-      `{"prot": 1}`,
-      "parley.json: prot: unknown setting; allowed: port, perhaps; `parley config` lists every setting",
-    ],
-    [
-      {},
-      `{"auth": {"secrte": 1}}`,
-      "parley.json: auth.secrte: unknown setting; allowed: auth.secret, perhaps; `parley config` lists every setting",
-    ],
-    [{}, `{"auth": 5}`, "parley.json: auth: given 5; allowed: an object of settings"],
-    [{}, `{"port": "7700"}`, `parley.json: port: given "7700"; allowed: a whole number from 0 to 65535`],
-    [
-      {},
-      `{"auth": {"secret": 5}}`,
-      "parley.json: auth.secret: given a hidden number; allowed: a text of at least 32 bytes",
-    ],
-    [{}, "[]", "parley.json: holds []; allowed: a JSON object of settings"],
-    [{}, `{"types": {"direct": {}}}`, "types.direct: given; allowed: every name but direct, whose rules are fixed"],
-  ];
+/** Environment, file, and what is said of them. */
+const wrong: readonly (readonly [Record<string, string>, string | undefined, string])[] = [
+  [{ PARLEY_PORT: "abc" }, undefined, `PARLEY_PORT: given "abc"; allowed: a whole number from 0 to 65535`],
+  [{ PARLEY_PORT: "65536" }, undefined, `PARLEY_PORT: given 65536; allowed: a whole number from 0 to 65535`],
+  [{ PARLEY_PORT: "" }, undefined, `PARLEY_PORT: given ""; allowed: a whole number from 0 to 65535`],
+  [{ PARLEY_PORT: "1e3" }, undefined, `PARLEY_PORT: given "1e3"; allowed: a whole number from 0 to 65535`],
+  [
+    { PARLEY_PROT: "1" },
+    undefined,
+    "PARLEY_PROT: unknown setting (given: 1 bytes); allowed: PARLEY_PORT, perhaps; `parley config` lists every setting",
+  ],
+  [{ PARLEY_STORE: "mongo://x" }, undefined, `PARLEY_STORE: given "mongo://x"; allowed: sqlite, sqlite:PATH`],
+  [{ PARLEY_CACHE: "redis" }, undefined, `PARLEY_CACHE: given "redis"; allowed: memory`],
+  [
+    { PARLEY_LOG_LEVEL: "loud" },
+    undefined,
+    `PARLEY_LOG_LEVEL: given "loud"; allowed: trace, debug, info, warn, error, fatal, silent`,
+  ],
+  [
+    { PARLEY_AUTH_SECRET: "hunter2" },
+    undefined,
+    "PARLEY_AUTH_SECRET: given a hidden text of 7 bytes; allowed: a text of at least 32 bytes",
+  ],
+  [
+    { PARLEY_AUTH_ALGORITHM: "none" },
+    undefined,
+    `PARLEY_AUTH_ALGORITHM: given "none"; allowed: HS256, RS256, ES256, EdDSA`,
+  ],
+  [
+    { PARLEY_AUTH_JWKS_URL: "http://keys.example" },
+    undefined,
+    `PARLEY_AUTH_JWKS_URL: given "http://keys.example"; allowed: an https:// address (http:// on loopback only)`,
+  ],
+  [
+    { PARLEY_ORIGINS: "chat.example" },
+    undefined,
+    `PARLEY_ORIGINS: given ["chat.example"]; allowed: origins such as https://chat.example.com, separated by commas (a list in the file), or *`,
+  ],
+  [
+    { PARLEY_HTTP_TRUST_FORWARDED: "yes" },
+    undefined,
+    `PARLEY_HTTP_TRUST_FORWARDED: given "yes"; allowed: true or false`,
+  ],
+  [
+    {},
+    `{"prot": 1}`,
+    "parley.json: prot: unknown setting; allowed: port, perhaps; `parley config` lists every setting",
+  ],
+  [
+    {},
+    `{"auth": {"secrte": 1}}`,
+    "parley.json: auth.secrte: unknown setting; allowed: auth.secret, perhaps; `parley config` lists every setting",
+  ],
+  [{}, `{"auth": 5}`, "parley.json: auth: given 5; allowed: an object of settings"],
+  [{}, `{"port": "7700"}`, `parley.json: port: given "7700"; allowed: a whole number from 0 to 65535`],
+  [
+    {},
+    `{"auth": {"secret": 5}}`,
+    "parley.json: auth.secret: given a hidden number; allowed: a text of at least 32 bytes",
+  ],
+  [{}, "[]", "parley.json: holds []; allowed: a JSON object of settings"],
+  [{}, `{"types": {"direct": {}}}`, "types.direct: given; allowed: every name but direct, whose rules are fixed"],
+];
 
+describe("one line says which, what was given, what is allowed", () => {
   for (const [environment, file, problem] of wrong) {
     test(problem, () => expect(problemOf(environment, file)).toBe(problem));
   }

@@ -3,6 +3,7 @@ import { errorCodes } from "../protocol/codes";
 import type { ErrorCode, Outcome } from "../protocol/codes";
 import type { ErrorTuple } from "../protocol/operations";
 
+/** What an {@link AppError} may carry beside its code. */
 export interface AppErrorOptions {
   /** What happened, for the log; never sent to a client. */
   readonly cause?: unknown;
