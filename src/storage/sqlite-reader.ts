@@ -1,7 +1,7 @@
 // The reading connection: every read of the port, each over one snapshot. Lives in a worker thread (sqlite-worker.ts),
 // so reads go on whatever becomes of writes.
 import type { Database } from "bun:sqlite";
-import { isControlOn } from "../lib/failpoints";
+import { failpoint, isControlOn } from "../lib/failpoints";
 import { partitionCount } from "../lib/hash";
 import type { ClientId, ConversationId, Epoch, Seq, UserId, UserSeq } from "../protocol/ids";
 import type { FeedTuple } from "../protocol/operations";
@@ -57,6 +57,7 @@ export class Reader implements Reads {
 
   /** Runs one read over one snapshot of the data. Throws SQLite's error where it cannot. */
   read(name: ReadName, args: readonly unknown[]): unknown {
+    failpoint("read.before");
     this.#db.run("BEGIN");
     try {
       return (this[name] as (...args: readonly unknown[]) => unknown)(...args);

@@ -3,13 +3,13 @@
 import { configureFailpoints } from "../lib/failpoints";
 import type { Database } from "bun:sqlite";
 import { copyConsistently } from "./sqlite-backup";
-import { reasonOf } from "./sqlite-errors";
+import { reasonOf, StartupError } from "./sqlite-errors";
 import { migrate } from "./migrations";
 import { openForReading, openForWriting } from "./sqlite-open";
 import { packBatch, packRows, type PackedWrite, unpackBatch } from "./sqlite-packing";
 import { Reader, type ReadName } from "./sqlite-reader";
 import { sqliteMigrations } from "./sqlite-schema";
-import { Writer } from "./sqlite-writer";
+import { lockWaitMs, Writer } from "./sqlite-writer";
 
 /** The first message to a worker. */
 export interface WorkerStart {
@@ -50,6 +50,9 @@ function startWriter(file: string): Role {
   const { value } = db.query("SELECT value FROM meta WHERE key = 'generation'").get() as { value: string };
   const { synchronous } = db.query("PRAGMA synchronous").get() as { synchronous: number };
   const writer = new Writer(db);
+  // SQLite opens a file it may not write to without a word; say it at the start, not at the first message.
+  const failure = writer.probe(lockWaitMs);
+  if (failure !== null) throw new StartupError(`cannot write to ${file}: ${failure}`);
   const operations: Record<string, (argument: unknown) => Uint8Array<ArrayBuffer>> = {
     commit: (batch) => packBatch(writer.commit(unpackBatch(batch as Uint8Array) as PackedWrite[])),
     claim: (partitions) => packBatch(writer.claim(partitions as number[])),
@@ -118,7 +121,7 @@ function answer(id: number, act: () => Uint8Array<ArrayBuffer>): void {
     const bytes = act();
     postMessage([id, bytes, null] satisfies WorkerAnswer, [bytes.buffer]);
   } catch (error) {
-    postMessage([id, null, error instanceof Error && error.name === "StartupError" ? error.message : reasonOf(error)]);
+    postMessage([id, null, error instanceof StartupError ? error.message : reasonOf(error)]);
   }
 }
 

@@ -17,8 +17,8 @@ export interface BatchResult {
 }
 
 /** How long a batch waits for the lock of another process before it is refused, milliseconds. */
-const lockWaitMs = 1000;
-/** As {@link lockWaitMs}, for a probe. */
+export const lockWaitMs = 1000;
+/** As {@link lockWaitMs}, for a probe of a store that cannot write at present. */
 const probeWaitMs = 50;
 
 /** The write-ahead log is folded into the file here when it grows past this: its own thread could not keep up. Bytes. */
@@ -70,9 +70,9 @@ export class Writer {
   }
 
   /** Writes something, durably, to learn whether writes go through. Answers why not, or null. */
-  probe(): string | null {
+  probe(waitMs = probeWaitMs): string | null {
     try {
-      this.#begin(probeWaitMs);
+      this.#begin(waitMs);
       this.#db.run("UPDATE meta SET value = value + 1 WHERE key = 'probe'");
       this.#db.run("COMMIT");
       return null;
