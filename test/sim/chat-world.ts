@@ -1,7 +1,6 @@
 // People who chat on a server that fails in every way it may: slow and failing stores, crashed activations, dead processes.
 // Owned by chat.test.ts. What must hold is judged by the data, the gateway and the sessions as it happens, and here at the end.
 import { conversationIdFor } from "../../src/actors/conversation-id";
-import type { RowPart } from "../../src/actors/messages";
 import { messageFlags } from "../../src/protocol/entry";
 import type { ConversationId, Seq, UserId } from "../../src/protocol/ids";
 import { unreadOf } from "../../src/protocol/unread";
@@ -9,6 +8,7 @@ import { ChatSession } from "./chat-client";
 import type { ChatWorldView } from "./chat-client";
 import { ChatNode, conversationTypes } from "./chat-node";
 import type { Conditions } from "./chat-node";
+import { ChatReads } from "./chat-reads";
 import { checkRows, expectSame } from "./log-fold";
 import { MemoryStore } from "./memory-store";
 import type { Schedule } from "./simulate";
@@ -28,6 +28,9 @@ const happenings = {
   update: 1,
   row: 3,
   entries: 2,
+  history: 4,
+  members: 1,
+  readers: 1,
   settings: 1,
   signIn: 1,
   throwIn: 0.7,
@@ -55,6 +58,7 @@ export class ChatWorld implements ChatWorldView {
   node: ChatNode;
   readonly #conditions: Conditions;
   readonly #sessions: ChatSession[];
+  readonly #reads = new ChatReads(this);
   readonly #conversations: ConversationId[] = [];
   #broken: unknown = null;
   #pending = 0;
@@ -163,9 +167,11 @@ export class ChatWorld implements ChatWorldView {
           name: `name ${random.int(9)}`,
         });
       case "row":
-        return this.#row(session.user, conversation);
       case "entries":
-        return this.#entries(session.user, conversation, random.int(log.head + 2));
+      case "history":
+      case "members":
+      case "readers":
+        return this.#reads[what](session.user, conversation);
       case "settings":
         return this.#retry(() =>
           this.node.ask("user", other, { op: "settings", args: [conversation, { muted: random.chance(0.5) }] }),
@@ -220,44 +226,6 @@ export class ChatWorld implements ChatWorldView {
     const members = log.membersAt(log.head);
     const admins = this.#sessions.filter(({ user }) => ["owner", "admin"].includes(members.get(user)?.role ?? ""));
     return admins.length > 0 && random.chance(0.85) ? random.pick(admins) : random.pick(this.#sessions);
-  }
-
-  #row(user: UserId, conversation: ConversationId): void {
-    this.node.ask("conversation", conversation, { op: "row", user }).then(
-      (value) => this.#guard(() => this.#checkRow(user, conversation, value as RowPart)),
-      () => undefined,
-    );
-  }
-
-  /** What is answered about a conversation is durable, and right as of the head it names. */
-  #checkRow(user: UserId, conversation: ConversationId, { membership, head, cursor, myTotal, info }: RowPart): void {
-    const log = this.data.logs.of(conversation);
-    const [seq, ordinal, time, last] = head;
-    const member = log.membersAt(seq).get(user);
-    const join = member && [member.join.seq, member.join.ordinal, member.join.own];
-    expectSame(`row of ${user}: head`, [ordinal, time], [log.ordinalAt(seq), log.entry(seq)?.[4]]);
-    expectSame(`row of ${user}: membership`, membership, [member?.role, join, member?.floor]);
-    expectSame(`row of ${user}: members`, info[4], [...log.membersAt(seq).values()].filter(({ role }) => role).length);
-    expectSame(`row of ${user}: total`, myTotal, log.ownThrough(user, seq));
-    if (last && last[0] < (member?.floor ?? 0)) throw new Error(`${user} is shown ${last[0]}, below their floor`);
-    const mark = { seq: cursor[0], ordinal: cursor[1], own: cursor[2] };
-    const unread = unreadOf({ headOrdinal: ordinal, myTotal, cursor: mark, join: member?.join ?? mark });
-    expectSame(`row of ${user}: unread`, unread, log.unread(user, cursor[0], seq));
-    this.count("row");
-  }
-
-  #entries(user: UserId, conversation: ConversationId, from: Seq): void {
-    const log = this.data.logs.of(conversation);
-    this.node.ask("conversation", conversation, { op: "entries", user, args: [conversation, from, 20] }).then(
-      (value) =>
-        this.#guard(() => {
-          const [entries, head, floor] = value as readonly [readonly (readonly unknown[])[], Seq, Seq];
-          const first = Math.max(from, floor, 1);
-          expectSame(`entries from ${from}`, entries, log.entries.slice(first - 1, Math.min(head, first + 19)));
-          this.count("entries");
-        }),
-      () => undefined,
-    );
   }
 
   #newNode(): ChatNode {

@@ -54,13 +54,23 @@ export class WatchedData extends MemoryData {
       if (seq < (before.get(user)?.seq ?? 0)) throw new Error(`${conversation}: cursor of ${user} went back to ${seq}`);
   }
 
+  /** Numbers without a gap, and each change of a membership once, in the order of its log. */
   #judgeFeed({ user }: FeedWrite): void {
-    const feed = this.feed(user.user);
+    const changes = this.feed(user.user)?.changes ?? [];
+    const gapless = Array.from({ length: user.userSeq }, (_, i) => i + 1);
     expectSame(
       `feed of ${user.user}`,
-      feed?.changes.map(([userSeq]) => userSeq),
-      Array.from({ length: user.userSeq }, (_, i) => i + 1),
+      changes.map(([userSeq]) => userSeq),
+      gapless,
     );
+    const seqs = new Map<string, number>();
+    for (const [userSeq, kind, subject, data] of changes) {
+      if (kind !== "membership") continue;
+      const seq = data[1] as number;
+      if (seq <= (seqs.get(subject) ?? 0))
+        throw new Error(`feed of ${user.user}: ${userSeq} brings ${subject} ${seq} again`);
+      seqs.set(subject, seq);
+    }
   }
 
   #guard(check: () => void): void {
