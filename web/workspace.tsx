@@ -45,9 +45,9 @@ export function Workspace({ client, onEnd }: WorkspaceProps): JSX.Element {
 
   return (
     <div class={openId === null ? "workspace" : "workspace has-open"}>
-      <a class="skip" href="#conversation">
+      <button type="button" class="skip" onClick={() => document.getElementById("conversation")?.focus()}>
         Skip to the conversation
-      </a>
+      </button>
       <ConnectionBanner connection={connection} onRetry={() => client.connect()} />
       <div class="panes">
         <Sidebar

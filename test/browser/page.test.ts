@@ -197,6 +197,39 @@ testBrowser("on a phone's width the list and the conversation take turns, by tou
   expect(await ann.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
 });
 
+testBrowser("with the keyboard alone one skips the list, moves in it, opens, writes, and comes back", async () => {
+  await using world = await World.create();
+  const context = await world.context();
+  const [ann] = [await Window.signIn(context, world.url, "ann"), await Window.signIn(context, world.url, "bob")];
+  await Window.signIn(context, world.url, "cleo");
+  await ann.startDirect("bob");
+  await ann.startDirect("cleo");
+  const { page } = ann;
+  await page.reload();
+  await ann.online();
+
+  await page.locator(".skip").focus();
+  await page.keyboard.press("Enter");
+  expect(await focused(ann)).toBe("conversation");
+  await page.locator(".composer textarea").focus();
+  await page.keyboard.press("Escape");
+  expect(await focused(ann)).toBe("cleo");
+  await page.keyboard.press("ArrowDown");
+  expect(await focused(ann)).toBe("bob");
+  await page.keyboard.press("Home");
+  expect(await focused(ann)).toBe("cleo");
+  await page.keyboard.press("End");
+  await page.keyboard.press("Enter");
+  await page.getByRole("textbox", { name: "Message to bob" }).waitFor();
+  await page.keyboard.type("one");
+  await page.keyboard.press("Shift+Enter");
+  await page.keyboard.type("two");
+  await page.keyboard.press("Enter");
+
+  await ann.ticked("one", "Stored");
+  expect(await ann.texts()).toEqual(["one\ntwo"]);
+});
+
 testBrowser("a script that is not the server's own does not run", async () => {
   await using world = await World.create();
   const ann = await Window.signIn(await world.context(), world.url, "ann");
@@ -215,6 +248,14 @@ testBrowser("a script that is not the server's own does not run", async () => {
   expect(ran).not.toBe("broken");
   expect(ann.complaints.some((complaint) => complaint.includes("Content Security Policy"))).toBe(true);
 });
+
+/** The id of what has the focus, or the name of the row that has it. */
+function focused({ page }: Window): Promise<string> {
+  return page.evaluate(() => {
+    const element = document.activeElement;
+    return element?.querySelector(".row-name > .clip")?.textContent ?? element?.id ?? "";
+  });
+}
 
 /** Runs in the page. Resolves when the beginning is shown. */
 function scrollUpUntilTheBeginning(scroller: Element): Promise<void> {
