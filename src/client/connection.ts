@@ -119,11 +119,6 @@ export class Connection {
     this.#leave("signedOut", "signedOut");
   }
 
-  /** Drops what stands and connects anew with back-off. */
-  reconnect(why: string): void {
-    this.#link?.drop(1006, why);
-  }
-
   /** Rejects with a ClientError; `offline` where there is no connection. */
   ask<N extends OperationName>(operation: N, args: readonly unknown[]): Promise<Results[N]> {
     if (this.#state !== "online" || !this.#requests) return Promise.reject(new ClientError("offline"));
@@ -171,7 +166,8 @@ export class Connection {
       const args = [protocolVersion, this.#token, deviceId(), client, []];
       const answer = await requests.ask("hello", args, requestTimeoutMs);
       if (link !== this.#link) return;
-      const [, serverTime, generation, user, , , heartbeatMs, expiresAt] = answer;
+      const [, serverTime, generation, user, , limits, heartbeatMs, expiresAt] = answer;
+      requests.allow(limits.unansweredMax);
       this.#onlineSince = clock.monotonic();
       this.#serverAheadMs = serverTime - clock.now();
       link.heartbeat(heartbeatMs);

@@ -91,8 +91,9 @@ export class Conversation {
     return this.#windowLife;
   }
 
-  get isEmpty(): boolean {
-    return this.#window.messages.length === 0;
+  /** Messages held. */
+  get count(): number {
+    return this.#window.count;
   }
 
   get hasBefore(): boolean {

@@ -56,6 +56,8 @@ export class Core {
   readonly #readers: Deferred<void>[] = [];
   /** The sign-in that stands and whose person is loaded; null while there is none. */
   #hello: Hello | null = null;
+  /** The sign-in whose person is being loaded. */
+  #arriving: Hello | null = null;
   #synced = false;
   #closing: Promise<void> | null = null;
 
@@ -218,9 +220,10 @@ export class Core {
   }
 
   async #onSignedIn(hello: Hello): Promise<void> {
+    this.#arriving = hello;
     await this.person.signedIn(hello.user, hello.generation);
     // The connection may be gone again, or be another one.
-    if (!this.connection.online || this.isClosed) return;
+    if (this.#arriving !== hello || this.isClosed) return;
     this.#hello = hello;
     this.state.invalidate();
     this.#sync.begin(this.person.isNew);
@@ -232,12 +235,14 @@ export class Core {
   #onSynced(): void {
     this.#synced = true;
     if (this.#hello) this.person.synced(this.#hello.generation);
+    // What was pushed while sync ran may have left gaps behind it.
+    for (const conversation of this.directory.members()) this.#gaps.close(conversation);
     this.state.invalidate();
     this.#tellReaders(null);
   }
 
   #onLost(): void {
-    this.#hello = null;
+    this.#hello = this.#arriving = null;
     this.#synced = false;
     this.#sync.end();
     this.#gaps.end();

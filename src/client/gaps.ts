@@ -26,7 +26,10 @@ const ackedMs = 2_000;
 export class Gaps {
   readonly #setup: GapsSetup;
   readonly #busy = new Set<Conversation>();
-  readonly #timers = new Map<Conversation, () => void>();
+  /** Tries that failed and wait for the next one. */
+  readonly #waiting = new Map<Conversation, () => void>();
+  /** Acknowledged messages whose entries should come by themselves. */
+  readonly #expected = new Map<Conversation, () => void>();
 
   constructor(setup: GapsSetup) {
     this.#setup = setup;
@@ -34,7 +37,7 @@ export class Gaps {
 
   /** Closes the gap of a conversation, if it has one. */
   close(conversation: Conversation): void {
-    if (conversation.missing === 0 || this.#busy.has(conversation) || this.#timers.has(conversation)) return;
+    if (conversation.missing === 0 || this.#busy.has(conversation) || this.#waiting.has(conversation)) return;
     if (!this.#setup.isOnline()) return;
     this.#busy.add(conversation);
     void this.#fetch(conversation);
@@ -42,13 +45,15 @@ export class Gaps {
 
   /** Its entries should come by themselves; if they do not, they are fetched. */
   expect(conversation: Conversation): void {
-    if (conversation.missing > 0 && !this.#busy.has(conversation)) this.#later(conversation, ackedMs);
+    if (conversation.missing > 0 && !this.#busy.has(conversation)) this.#later(this.#expected, conversation, ackedMs);
   }
 
   /** The connection is gone: sync will tell what is missing. */
   end(): void {
-    for (const cancel of this.#timers.values()) cancel();
-    this.#timers.clear();
+    for (const timers of [this.#waiting, this.#expected]) {
+      for (const cancel of timers.values()) cancel();
+      timers.clear();
+    }
   }
 
   async #fetch(conversation: Conversation): Promise<void> {
@@ -68,7 +73,7 @@ export class Gaps {
       }
     }
     this.#busy.delete(conversation);
-    if (wait !== null && this.#setup.isOnline()) this.#later(conversation, wait);
+    if (wait !== null && this.#setup.isOnline()) this.#later(this.#waiting, conversation, wait);
   }
 
   /** Answers whether anything was gained. */
@@ -85,12 +90,12 @@ export class Gaps {
     return (conversation.lastSeq ?? 0) > before;
   }
 
-  #later(conversation: Conversation, ms: number): void {
-    if (this.#timers.has(conversation)) return;
+  #later(timers: Map<Conversation, () => void>, conversation: Conversation, ms: number): void {
+    if (timers.has(conversation)) return;
     const cancel = this.#setup.clock.after(ms, () => {
-      this.#timers.delete(conversation);
+      timers.delete(conversation);
       this.close(conversation);
     });
-    this.#timers.set(conversation, cancel);
+    timers.set(conversation, cancel);
   }
 }

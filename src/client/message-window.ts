@@ -26,6 +26,10 @@ export class MessageWindow {
     return this.#first;
   }
 
+  get count(): number {
+    return this.#held.length;
+  }
+
   get messages(): readonly Message[] {
     return this.#held.map(({ message }) => message);
   }

@@ -68,13 +68,16 @@ export class Outbox {
     return (await this.#enqueue(operation, conversation, args, this.#setup.ids())) as Results[N];
   }
 
-  /** Queues a read mark; one that waits already is raised instead. */
+  /** Queues a read mark; one that waits already is raised instead, and one that covers it is awaited. */
   async read(conversation: ConversationId, seq: Seq): Promise<Results["read"]> {
     const lane = this.#lanes.get(conversation);
-    const waiting = lane?.operations.find((one) => one.operation === "read" && !lane.isUnderWay(one));
+    const marks = lane?.operations.filter((one) => one.operation === "read") ?? [];
+    const covering = marks.find((mark) => (readSeqOf(mark) ?? 0) >= seq);
+    if (covering) return (await this.#wait(covering.id)) as Results["read"];
+    const waiting = marks.find((mark) => !lane?.isUnderWay(mark));
     if (!lane || waiting?.operation !== "read")
       return (await this.#enqueue("read", conversation, ["read", seq], this.#setup.ids())) as Results["read"];
-    const raised: Operation = { ...waiting, args: ["read", Math.max(seq, readSeqOf(waiting) ?? 0)] };
+    const raised: Operation = { ...waiting, args: ["read", seq] };
     lane.replace(waiting, raised);
     this.#keep(raised);
     this.#changed(conversation);

@@ -17,6 +17,8 @@ export interface PagesSetup {
 
 /** Messages in a page. */
 const pageSize = 50;
+/** Pages without a message that are gone through at once. */
+const emptyPagesMax = 20;
 
 /** Fetches pages of messages and the read marks of others; never two pages of one conversation at once. */
 export class Pages {
@@ -32,7 +34,7 @@ export class Pages {
   /** Loads what a screen needs that shows this conversation, if one does. */
   serve(conversation: Conversation): void {
     if (!conversation.state.isWatched || !conversation.isMember || !this.#setup.isOnline()) return;
-    if (conversation.isEmpty && conversation.hasBefore) this.#quietly(this.before(conversation));
+    if (conversation.count === 0 && conversation.hasBefore) this.#quietly(this.before(conversation));
     if (this.#marked.has(conversation) || conversation.headSeq === 0) return;
     if (conversation.memberCount > limits.receiptMembersMax) return;
     this.#marked.add(conversation);
@@ -56,13 +58,21 @@ export class Pages {
     return loading;
   }
 
+  /** A page without a message is not the end: it goes on, within bounds. */
   async #load(conversation: Conversation): Promise<void> {
+    if (conversation.lastSeq === null) throw new ClientError(this.#setup.isOnline() ? "no_access" : "offline");
+    const { count, windowLife } = conversation;
+    for (let page = 0; page < emptyPagesMax && conversation.hasBefore; page++) {
+      conversation.setLoading(true);
+      await this.#page(conversation);
+      if (conversation.count !== count || conversation.windowLife !== windowLife) return;
+    }
+  }
+
+  async #page(conversation: Conversation): Promise<void> {
     const { lastSeq, first, windowLife } = conversation;
-    if (lastSeq === null) throw new ClientError(this.#setup.isOnline() ? "no_access" : "offline");
-    if (!conversation.hasBefore) return;
-    conversation.setLoading(true);
-    const through = Math.max(lastSeq, first - 1);
-    const page = await this.#setup.ask("history", [conversation.id, "before", first, pageSize, through]);
+    const args = [conversation.id, "before", first, pageSize, lastSeq];
+    const page = await this.#setup.ask("history", args);
     if (page[1] && page[3] >= first) throw new ClientError("bad_answer", "unknown", "a page that does not go back");
     conversation.addPage(page, windowLife);
   }

@@ -41,6 +41,7 @@ export class Person {
   #generation: string | null = null;
   #cachePrefix: string | null = null;
   #life = new AbortController();
+  #turn: Promise<void> = Promise.resolve();
 
   constructor(setup: PersonSetup) {
     const report = (error: unknown): void => setup.events.report(error);
@@ -74,8 +75,13 @@ export class Person {
     });
   }
 
-  /** The server said who it is, and which log it has. Resolves once what was kept for them is loaded. */
-  async signedIn(user: UserId, generation: string): Promise<void> {
+  /** The server said who it is, and which log it has. Resolves once what was kept for them is loaded; one after the other. */
+  signedIn(user: UserId, generation: string): Promise<void> {
+    this.#turn = this.#turn.then(() => this.#signedIn(user, generation));
+    return this.#turn;
+  }
+
+  async #signedIn(user: UserId, generation: string): Promise<void> {
     if (this.#user !== user) {
       if (this.#user !== null) this.#leave("user_changed");
       await this.#guard(() => this.#open(user));

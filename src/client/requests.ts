@@ -8,7 +8,7 @@ import { deferred } from "./deferred";
 import { ClientError, toClientError } from "./errors";
 import type { Link } from "./link";
 
-/** Requests under way at once; the others wait their turn, so that no server thinks itself flooded. */
+/** Requests under way at once, where the server allows as many; the others wait their turn. */
 const inFlightMax = 64;
 /** Requests that wait their turn; past it a new one is refused. */
 const waitingMax = 10_000;
@@ -29,6 +29,7 @@ export class Requests {
   readonly #inFlight = new Map<number, Request>();
   readonly #waiting: Request[] = [];
   #nextId = 1;
+  #inFlightMax = inFlightMax;
 
   constructor(link: Link, clock: ClientClock) {
     this.#link = link;
@@ -46,10 +47,19 @@ export class Requests {
       reject,
       cancelDeadline: () => {},
     };
-    if (this.#inFlight.size < inFlightMax) this.#start(request);
+    if (this.#inFlight.size < this.#inFlightMax) this.#start(request);
     else if (this.#waiting.length < waitingMax) this.#waiting.push(request);
     else reject(new ClientError("too_many_requests"));
     return promise;
+  }
+
+  /**
+   * @param unansweredMax how many the server holds before it thinks itself flooded; half of them are used, as it still holds
+   * those whose deadline has passed here
+   */
+  allow(unansweredMax: unknown): void {
+    if (typeof unansweredMax !== "number" || !(unansweredMax >= 1)) return;
+    this.#inFlightMax = Math.max(1, Math.min(inFlightMax, Math.floor(unansweredMax / 2)));
   }
 
   /** Sends and wants no answer. */
@@ -72,8 +82,9 @@ export class Requests {
 
   /** The link is down: what was sent has an unknown outcome, what waited was not done. */
   fail(): void {
-    for (const id of [...this.#inFlight.keys()]) this.#take(id)?.reject(new ClientError("disconnected"));
+    // Those that wait first: an answered request would start them.
     for (const request of this.#waiting.splice(0)) request.reject(new ClientError("offline"));
+    for (const id of [...this.#inFlight.keys()]) this.#take(id)?.reject(new ClientError("disconnected"));
   }
 
   #start(request: Request): void {
@@ -97,7 +108,7 @@ export class Requests {
     if (!request) return undefined;
     this.#inFlight.delete(id);
     request.cancelDeadline();
-    const next = this.#waiting.shift();
+    const next = this.#inFlight.size < this.#inFlightMax ? this.#waiting.shift() : undefined;
     if (next) this.#start(next);
     return request;
   }

@@ -1,5 +1,6 @@
 // Connecting, tokens, heartbeat, giving up and coming back.
 import { expect, test } from "bun:test";
+import type { ClientError } from "../../src/client";
 import { answerSync, hello, message, nextAttempt, online, otherRoom, room, row, settle, world } from "./scripted";
 import type { World } from "./scripted";
 
@@ -199,6 +200,36 @@ test("bytes that are no frames end the connection, and the client comes back", a
   await nextAttempt(at);
   await online(at);
   expect(state(at).state).toBe("online");
+});
+
+test("no more requests are under way than half of what the server holds, and a loss leaves none behind", async () => {
+  await using at = world();
+  await settle();
+  const socket = at.socket();
+  socket.open();
+  socket.reply(await socket.take("hello"), [
+    1,
+    at.clock.now(),
+    "g1",
+    "alice",
+    [],
+    { unansweredMax: 8 },
+    30_000,
+    null,
+    "test",
+  ]);
+  await answerSync(socket, { rows: [row()] });
+  const view = at.client.conversation(room);
+  const asked = Array.from({ length: 10 }, () => view.members().catch(({ code }: ClientError) => code));
+  await settle();
+  expect(socket.asked).toHaveLength(4);
+  socket.reply(await socket.take("members"), [[], null]);
+  await settle();
+  expect(socket.asked).toHaveLength(4);
+  socket.lose();
+  const [first, ...rest] = await Promise.all(asked);
+  expect(first).toEqual({ items: [], next: null });
+  expect(rest).toEqual([..."abcd"].map(() => "disconnected").concat([..."abcde"].map(() => "offline")));
 });
 
 test("close() stops everything and may be called again", async () => {

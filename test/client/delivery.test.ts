@@ -1,5 +1,6 @@
 // What reaches the application: every entry once, in order, whatever the network does (G6).
 import { expect, test } from "bun:test";
+import { memoryStorage } from "../../src/client/storage";
 import {
   answerSync,
   hello,
@@ -223,4 +224,52 @@ test("what a faulty or hostile server says breaks nothing", async () => {
       .messages.map(({ text }) => text),
   ).toEqual([null]);
   expect(at.client.connection.getSnapshot().state).toBe("online");
+});
+
+test("a gap that opens while sync still runs is closed after it", async () => {
+  await using at = world();
+  const socket = await hello(at);
+  socket.reply(await socket.take("sync"), [1, [row({ head: 5 })], room, [0, 0], [], []]);
+  const second = await socket.take("sync");
+  socket.push("entries", room, [message(8)]);
+  expect(await socket.hasAsked("entries")).toBe(false);
+  socket.reply(second, [1, [], null, null, [], []]);
+  expect((await socket.take("entries")).args[1]).toBe(6);
+});
+
+test("a gap is closed at once although an acknowledged message is still expected", async () => {
+  await using at = world();
+  const socket = await online(at, { rows: [row({ head: 5 })] });
+  at.client.conversation(room).send("mine");
+  socket.reply(await socket.take("send"), [6]);
+  await settle();
+  socket.push("entries", room, [message(8)]);
+  expect((await socket.take("entries")).args[1]).toBe(6);
+});
+
+test("a sign-in that overtakes the loading of the one before delivers nothing twice", async () => {
+  const inner = memoryStorage();
+  {
+    await using before = world({ storage: inner });
+    const socket = await online(before, { rows: [row({ head: 5 })] });
+    socket.push("entries", room, messages(6, 8));
+  }
+  // The storage forgets who was here, so that the cache is loaded only once hello tells, and it is slow.
+  const meta = (await inner.read("")).find(([key]) => key.endsWith("/meta"))?.[0] as string;
+  await inner.write([[meta, undefined]]);
+  const gate = Promise.withResolvers<void>();
+  const slow = {
+    ...inner,
+    read: async (prefix: string) => (prefix.includes("/u/") && (await gate.promise), inner.read(prefix)),
+  };
+  await using at = world({ storage: slow });
+  const first = await hello(at);
+  first.lose();
+  await nextAttempt(at);
+  const second = await hello(at);
+  expect(await second.hasAsked("sync")).toBe(false);
+  gate.resolve();
+  const args = await answerSync(second, { rows: [row({ head: 9 })], resumed: [[room, [message(9)]]] });
+  expect(args).toEqual([null, [[room, 8]]]);
+  expect(seqs(at)).toEqual([9]);
 });

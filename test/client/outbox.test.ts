@@ -244,6 +244,20 @@ test("read marks that wait become one, the highest", async () => {
   expect(await socket.hasAsked("read")).toBe(false);
 });
 
+test("marking what is marked already changes nothing, so a listener may do it", async () => {
+  await using at = world();
+  const view = at.client.conversation(room);
+  let told = 0;
+  view.subscribe(() => {
+    told++;
+    view.markRead(5).catch(() => {});
+  });
+  view.markRead(5).catch(() => {});
+  await settle();
+  await settle();
+  expect(told).toBe(1);
+});
+
 test("a queued mark counts in unread at once, and is what it says once stored", async () => {
   await using at = world();
   const socket = await online(at, { rows: [row({ head: 6, unread: 4 })] });
