@@ -1,0 +1,52 @@
+import { expect, test } from "bun:test";
+import { createMetrics, watchEventLoop } from "./metrics";
+
+const figures = { active: 2, waiting: 5, deepest: 4 };
+
+test("what is recorded is exposed, in seconds", async () => {
+  const metrics = createMetrics();
+  metrics.ackLatency(30);
+  metrics.committed(12, 2);
+  metrics.requestFailed("send", "forbidden");
+  metrics.dropped("conversation_full", 3);
+  const text = await metrics.expose();
+  expect(text).toContain("parley_ack_seconds_sum 0.03");
+  expect(text).toContain(`parley_ack_seconds_bucket{le="0.05"} 1`);
+  expect(text).toContain(`parley_ack_seconds_bucket{le="0.02"} 0`);
+  expect(text).toContain("parley_commit_rows_sum 12");
+  expect(text).toContain(`parley_errors_total{operation="send",code="forbidden"} 1`);
+  expect(text).toContain(`parley_dropped_total{what="conversation_full"} 3`);
+});
+
+test("gauges are read when they are asked for", async () => {
+  const metrics = createMetrics();
+  let sessions = 1;
+  metrics.observeGauges(() => ({
+    sessions,
+    connections: 3,
+    actors: { conversation: figures, user: undefined },
+    asksWaiting: 6,
+    storeWritable: false,
+  }));
+  sessions = 2;
+  const text = await metrics.expose();
+  expect(text).toContain("parley_sessions 2");
+  expect(text).toContain("parley_store_writable 0");
+  expect(text).toContain(`parley_mailbox_deepest{kind="conversation"} 4`);
+  expect(text).toContain(`parley_mailbox_deepest{kind="user"} 0`);
+});
+
+test("two servers in one process do not count for each other", async () => {
+  const [one, other] = [createMetrics(), createMetrics()];
+  one.signedIn();
+  expect(await other.expose()).toContain("parley_sign_ins_total 0");
+});
+
+test("a blocked event loop shows as lag", async () => {
+  const { promise, resolve } = Promise.withResolvers<number>();
+  const stop = watchEventLoop((ms) => ms > 20 && resolve(ms), 1);
+  // The timer is set before, so it fires late by as long as this takes.
+  Bun.sleepSync(50);
+  expect(await promise).toBeGreaterThan(20);
+  stop();
+});
