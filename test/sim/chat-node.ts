@@ -14,9 +14,9 @@ import type { Cancel, Clock } from "../../src/lib/clock";
 import { AppError } from "../../src/lib/errors";
 import type { ConversationId, UserId } from "../../src/protocol/ids";
 import { ChatGateway } from "./chat-gateway";
-import { MemoryStore } from "./memory-store";
 import type { StoreCall, StoreFault } from "./memory-store";
 import type { Schedule } from "./simulate";
+import { WatchedStore } from "./watched-data";
 import type { WatchedData } from "./watched-data";
 
 /** How a schedule treats its servers; `faultRate` may change while it runs. */
@@ -44,7 +44,7 @@ export class ChatNode {
   readonly gateway: ChatGateway;
   readonly #schedule: Schedule;
   readonly #conditions: Conditions;
-  readonly #store: MemoryStore;
+  readonly #store: WatchedStore;
   readonly #abort = new AbortController();
   #router: LocalRouter | null = null;
   #dead = false;
@@ -67,11 +67,12 @@ export class ChatNode {
       isDead: () => this.#dead,
       added: (user, conversation) => this.#added(user, conversation),
     });
-    this.#store = new MemoryStore({
+    const options = {
       data,
-      schedule: (step) => void this.clock.after(this.#schedule.random.int(conditions.latencyMs + 1), step),
-      fault: (call) => this.#fault(call),
-    });
+      schedule: (step: () => void) => void this.clock.after(this.#schedule.random.int(conditions.latencyMs + 1), step),
+      fault: (call: StoreCall) => this.#fault(call),
+    };
+    this.#store = new WatchedStore(options, broken);
   }
 
   readonly clock: Clock = {

@@ -33,7 +33,7 @@ const happenings = {
   readers: 1,
   settings: 1,
   signIn: 1,
-  throwIn: 0.7,
+  throwIn: 1.5,
   crash: 0.5,
   takeOver: 0.3,
   restart: 0.3,
@@ -129,7 +129,7 @@ export class ChatWorld implements ChatWorldView {
   }
 
   #happen(what: keyof typeof happenings): void {
-    const { random, clock, trace } = this.schedule;
+    const { random, clock } = this.schedule;
     const conversation = random.pick(this.#conversations);
     const session = random.pick(this.#sessions);
     const log = this.data.logs.of(conversation);
@@ -186,10 +186,8 @@ export class ChatWorld implements ChatWorldView {
           }),
         );
       case "throwIn":
-        trace(() => `a fault in the activation of ${conversation.slice(0, 4)}`);
-        this.node
-          .ask("conversation", conversation, { op: "send", user: session.user, args: null })
-          .catch(() => undefined);
+        session.send(conversation, null);
+        clock.after(random.int(20), () => this.#throwIn(conversation));
         return;
       case "crash":
         return this.#crash();
@@ -200,6 +198,12 @@ export class ChatWorld implements ChatWorldView {
       case "stepClock":
         return clock.stepWall(random.between(-3_600_000, 3_600_000));
     }
+  }
+
+  /** What no session sends ends the activation, mostly while something is on its way to the store. */
+  #throwIn(conversation: ConversationId): void {
+    this.schedule.trace(() => `a fault in the activation of ${conversation.slice(0, 4)}`);
+    this.node.ask("conversation", conversation, { op: "send", user: people[0], args: null }).catch(() => undefined);
   }
 
   #create(type: string): void {

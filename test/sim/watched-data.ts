@@ -3,6 +3,8 @@
 import type { Committed, ConversationWrite, FeedCommitted, FeedWrite } from "../../src/storage/store";
 import { checkRows, expectSame, FoldedLogs } from "./log-fold";
 import { MemoryData } from "./memory-data";
+import { MemoryStore } from "./memory-store";
+import type { MemoryStoreOptions } from "./memory-store";
 
 /** A guarantee that this data set does not keep, to prove that the simulation would notice. */
 export type SpoiltStore = "cursorWithoutMax" | "idsNotUnique";
@@ -79,5 +81,30 @@ export class WatchedData extends MemoryData {
     } catch (error) {
       this.broken ??= error;
     }
+  }
+}
+
+/** A handle on the data that is told of a second write of one conversation or feed while the first is not answered. */
+export class WatchedStore extends MemoryStore {
+  readonly #inFlight = new Set<string>();
+  readonly #broken: (error: unknown) => void;
+
+  constructor(options: MemoryStoreOptions, broken: (error: unknown) => void) {
+    super(options);
+    this.#broken = broken;
+  }
+
+  override commit(write: ConversationWrite): Promise<Committed> {
+    return this.#alone(write.conversation, () => super.commit(write));
+  }
+
+  override commitFeed(write: FeedWrite): Promise<FeedCommitted> {
+    return this.#alone(write.user.user, () => super.commitFeed(write));
+  }
+
+  #alone<T>(name: string, write: () => Promise<T>): Promise<T> {
+    if (this.#inFlight.has(name)) this.#broken(new Error(`${name} is written while a write of it is in flight`));
+    this.#inFlight.add(name);
+    return write().finally(() => this.#inFlight.delete(name));
   }
 }
