@@ -17,9 +17,12 @@ export class FailpointError extends Error {
   override readonly name = "FailpointError";
 }
 
-let given = "";
-let armed: ReadonlyMap<string, Armed> | null = null;
-let controls: ReadonlySet<string> | null = null;
+/** The exception to "no global state": a failpoint must be reachable from anywhere and cost nothing when off. */
+class State {
+  static given = "";
+  static armed: ReadonlyMap<string, Armed> | null = null;
+  static controls: ReadonlySet<string> | null = null;
+}
 
 const form = /^(?<name>[a-z][\w.-]*)(?:=(?<action>exit|end|throw|delay)(?::(?<ms>\d{1,6}))?(?:@(?<on>\d{1,9}))?)?$/i;
 
@@ -39,24 +42,24 @@ export function configureFailpoints(spec: string): void {
     if (action) points.set(name, { action: action as Action, ms: Number(ms ?? 0), on: Number(on ?? 0), hits: 0 });
     else names.add(name);
   }
-  given = spec;
-  armed = points.size > 0 ? points : null;
-  controls = names.size > 0 ? names : null;
+  State.given = spec;
+  State.armed = points.size > 0 ? points : null;
+  State.controls = names.size > 0 ? names : null;
 }
 
 /** What {@link configureFailpoints} was given last: for the first message of a worker, which has its own copy of this state. */
 export function failpointSpec(): string {
-  return given;
+  return State.given;
 }
 
 /** A place where a test may stop, fail or delay this process. Costs one comparison when nothing is armed. */
 export function failpoint(name: string): void {
-  if (armed !== null) hit(armed.get(name));
+  if (State.armed !== null) hit(State.armed.get(name));
 }
 
 /** Whether a negative control is on: code that keeps a guarantee asks, and leaves it unkept so that the proof can fail. */
 export function isControlOn(name: string): boolean {
-  return controls !== null && controls.has(name);
+  return State.controls?.has(name) ?? false;
 }
 
 function hit(point: Armed | undefined): void {

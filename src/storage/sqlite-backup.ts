@@ -1,11 +1,9 @@
 // Online backup: a consistent copy beside its final name, verified, synced, then renamed: a crash leaves none or a whole one.
-import { Database } from "bun:sqlite";
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, statSync } from "node:fs";
-import { dirname } from "node:path";
+import { statSync } from "node:fs";
 import type { Clock } from "../lib/clock";
 import { AppError } from "../lib/errors";
+import { partialName } from "./sqlite-copy";
 import { WorkerLink } from "./sqlite-link";
-import { openForReading } from "./sqlite-open";
 
 /** How often progress is told, milliseconds. */
 const progressEveryMs = 200;
@@ -22,7 +20,7 @@ export async function backUp(
 ): Promise<void> {
   const { link } = await WorkerLink.start("copier", from);
   const total = sizeOf(from) + sizeOf(`${from}-wal`);
-  const tell = () => onProgress(Math.min(sizeOf(temporary(to)), total), total);
+  const tell = () => onProgress(Math.min(sizeOf(partialName(to)), total), total);
   let cancel = clock.after(progressEveryMs, function again() {
     tell();
     cancel = clock.after(progressEveryMs, again);
@@ -37,47 +35,6 @@ export async function backUp(
     cancel();
     link.terminate();
   }
-}
-
-/** In the copier's thread: `VACUUM INTO` reads one snapshot, so commits go on and the copy is of one moment. */
-export function copyConsistently(from: string, to: string): void {
-  const copy = temporary(to);
-  rmSync(copy, { force: true });
-  const db = openForReading(from);
-  try {
-    db.prepare("VACUUM INTO ?").run(copy);
-  } finally {
-    db.close();
-  }
-  verify(copy);
-  syncFile(copy);
-  renameSync(copy, to);
-  syncFile(dirname(to));
-}
-
-/** Throws where SQLite's own check finds the file damaged. */
-export function verify(file: string): void {
-  const db = new Database(file, { readonly: true });
-  try {
-    const found = db.query("PRAGMA integrity_check(3)").values().flat();
-    if (found.length !== 1 || found[0] !== "ok") throw new Error(`${file} is damaged: ${found.join("; ")}`);
-  } finally {
-    db.close();
-  }
-}
-
-/** Makes a file's content, or a folder's names, durable. Never for a database that this process has open. */
-export function syncFile(path: string): void {
-  const descriptor = openSync(path, "r");
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
-}
-
-function temporary(to: string): string {
-  return `${to}.partial`;
 }
 
 function sizeOf(file: string): number {

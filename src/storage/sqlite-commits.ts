@@ -31,6 +31,7 @@ export interface CommitObserver {
   health?(writable: boolean, reason: string | null): void;
 }
 
+/** Owns the writing thread. Outcomes come in the order of the writes; one commit is in flight at a time. */
 export class CommitQueue {
   readonly #file: string;
   readonly #clock: Clock;

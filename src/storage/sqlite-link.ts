@@ -2,7 +2,7 @@
 import { failpointSpec } from "../lib/failpoints";
 import { StartupError } from "./sqlite-errors";
 import { unpackBatch } from "./sqlite-packing";
-import type { WorkerAnswer, WorkerStart } from "./sqlite-worker";
+import type { WorkerAnswer, WorkerStart } from "./sqlite-messages";
 
 /** The worker answered that it could not; nothing is known to be wrong with the worker itself. */
 export class WorkerFailure extends Error {

@@ -55,10 +55,12 @@ export type PackedFeed = readonly [
   devices: readonly (readonly unknown[])[],
 ];
 
+/** One write of a batch. */
 export type PackedWrite = PackedConversation | PackedFeed;
 /** What became of one write; 0 is short for stored without cursors. */
 export type PackedOutcome = 0 | Committed | FeedCommitted;
 
+/** Flattens a conversation's write; the bytes of entries are not copied yet. */
 export function packConversation(write: ConversationWrite): PackedConversation {
   const entries: unknown[] = [];
   for (const { seq, ordinal, kind, counts, sender, clientId, bytes } of write.entries) {
@@ -112,6 +114,7 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a === b || (a.length === b.length && Buffer.compare(a, b) === 0);
 }
 
+/** Flattens a feed's write; the data of its changes is packed apart. */
 export function packFeed({ epoch, user, changes, memberships, devices }: FeedWrite): PackedFeed {
   return [
     1,
@@ -163,6 +166,7 @@ export function packRows(value: unknown): Uint8Array<ArrayBuffer> {
   return new Uint8Array(recordPackr.pack(value));
 }
 
+/** What {@link packRows} packed; byte strings are views of `bytes`. */
 export function unpackRows(bytes: Uint8Array): unknown {
   return recordPackr.unpack(bytes);
 }

@@ -48,6 +48,7 @@ export type ReadName =
 
 type Reads = { readonly [N in ReadName]: (...args: Parameters<Store[N]>) => Awaited<ReturnType<Store[N]>> };
 
+/** Not thread-safe: one connection's. Its methods are the reads of the port; call them through {@link Reader.read}. */
 export class Reader implements Reads {
   readonly #db: Database;
 

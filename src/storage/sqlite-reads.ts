@@ -11,6 +11,7 @@ const settleMs = 5000;
 const respawnFirstMs = 10;
 const respawnLastMs = 5000;
 
+/** Owns the reading thread. Answers come in the order asked. */
 export class ReadLink {
   readonly #file: string;
   readonly #clock: Clock;

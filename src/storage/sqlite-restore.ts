@@ -5,11 +5,12 @@ import { createReadStream, createWriteStream, existsSync, linkSync, renameSync, 
 import { dirname } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { failpoint } from "../lib/failpoints";
-import { syncFile, verify } from "./sqlite-backup";
+import { syncFile, verify } from "./sqlite-copy";
 import { readSchema } from "./migrations";
 import { reasonOf, StartupError } from "./sqlite-errors";
 import { sqliteMigrations } from "./sqlite-schema";
 
+/** What to restore, and where. */
 export interface RestoreOptions {
   /** A file that `backup` wrote. It is only read. */
   readonly from: string;

@@ -22,6 +22,7 @@ export interface HeadColumns {
   readonly totals_through: number;
 }
 
+/** A row of `entries`, see {@link entrySelect}. */
 export interface EntryColumns {
   readonly seq: number;
   readonly ordinal: number;
@@ -38,6 +39,7 @@ interface JoinColumns {
   readonly join_own: number;
 }
 
+/** A row of `members`. */
 export interface MemberColumns extends JoinColumns {
   readonly user: UserId;
   readonly role: Role | null;
@@ -45,6 +47,7 @@ export interface MemberColumns extends JoinColumns {
   readonly changed_seq: number;
 }
 
+/** A row of `users`. */
 export interface UserColumns {
   readonly user: UserId;
   readonly user_seq: number;
@@ -53,6 +56,7 @@ export interface UserColumns {
   readonly deleted_at: number | null;
 }
 
+/** A row of `memberships`. */
 export interface MembershipColumns extends JoinColumns {
   readonly conversation: ConversationId;
   readonly type: string;
@@ -64,6 +68,7 @@ export interface MembershipColumns extends JoinColumns {
   readonly marked_unread: number;
 }
 
+/** A row of `devices`. */
 export interface DeviceColumns {
   readonly device: DeviceId;
   readonly platform: string | null;
@@ -75,8 +80,10 @@ export interface DeviceColumns {
 export const headSelect = `h.*, CASE WHEN h.last_message IS NULL THEN
   (SELECT e.bytes FROM entries e WHERE e.cid = h.cid AND e.seq = h.last_message_seq) ELSE h.last_message END AS last`;
 
+/** The columns of an entry. */
 export const entrySelect = "seq, ordinal, kind, counts, sender, client_id, bytes";
 
+/** A head as the port has it. */
 export function headOf(row: HeadColumns): HeadRow {
   return {
     conversation: row.conversation,
@@ -96,18 +103,22 @@ export function headOf(row: HeadColumns): HeadRow {
   };
 }
 
+/** An entry as the port has it. */
 export function entryOf({ seq, ordinal, kind, counts, sender, client_id, bytes }: EntryColumns): EntryRow {
   return { seq, ordinal, kind, counts: counts === 1, sender, clientId: client_id, bytes };
 }
 
+/** A member as the port has it. */
 export function memberOf(row: MemberColumns): MemberRow {
   return { user: row.user, role: row.role, join: joinOf(row), floor: row.floor, changedSeq: row.changed_seq };
 }
 
+/** A cursor as the port has it; the columns of its table are named alike. */
 export function cursorOf({ user, seq, ordinal, own, total }: CursorRow): CursorRow {
   return { user, seq, ordinal, own, total };
 }
 
+/** A person as the port has it. */
 export function userOf(row: UserColumns): UserRow {
   return {
     user: row.user,
@@ -118,6 +129,7 @@ export function userOf(row: UserColumns): UserRow {
   };
 }
 
+/** A membership as the port has it. */
 export function membershipOf(row: MembershipColumns): MembershipRow {
   return {
     conversation: row.conversation,
@@ -132,6 +144,7 @@ export function membershipOf(row: MembershipColumns): MembershipRow {
   };
 }
 
+/** A device as the port has it. */
 export function deviceOf(row: DeviceColumns): DeviceRow {
   const { device, platform } = row;
   return { device, platform, lastSignInAt: row.last_sign_in_at, signedOutAt: row.signed_out_at };

@@ -10,9 +10,10 @@ import { WorkerLink } from "./sqlite-link";
 import { packConversation, packFeed, type PackedOutcome, unpackBatch, weigh } from "./sqlite-packing";
 import type { ReadName } from "./sqlite-reader";
 import { ReadLink } from "./sqlite-reads";
-import type { WriterStarted } from "./sqlite-worker";
+import type { WriterStarted } from "./sqlite-messages";
 import type { Committed, ConversationWrite, FeedCommitted, FeedWrite, Range, RangeRequest, Store } from "./store";
 
+/** What a store is opened with. */
 export interface SqliteOptions {
   /** The database file; its folder exists. `-wal` and `-shm` stand beside it while it is open. */
   readonly file: string;
@@ -45,6 +46,7 @@ export async function openSqliteStore(options: SqliteOptions): Promise<SqliteSto
   }
 }
 
+/** See {@link openSqliteStore}; every method as the port says. */
 export class SqliteStore implements Store {
   readonly generation: string;
   /** `PRAGMA synchronous` of the writing connection: 2 is FULL. For the test that asserts it. */

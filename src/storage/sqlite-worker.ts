@@ -2,36 +2,15 @@
 // Imported on the main thread it does nothing.
 import { configureFailpoints } from "../lib/failpoints";
 import type { Database } from "bun:sqlite";
-import { copyConsistently } from "./sqlite-backup";
+import { copyConsistently } from "./sqlite-copy";
 import { reasonOf, StartupError } from "./sqlite-errors";
 import { migrate } from "./migrations";
+import type { WorkerAnswer, WorkerRequest, WorkerStart, WriterStarted } from "./sqlite-messages";
 import { openForReading, openForWriting } from "./sqlite-open";
 import { packBatch, packRows, type PackedWrite, unpackBatch } from "./sqlite-packing";
 import { Reader, type ReadName } from "./sqlite-reader";
 import { sqliteMigrations } from "./sqlite-schema";
 import { lockWaitMs, Writer } from "./sqlite-writer";
-
-/** The first message to a worker. */
-export interface WorkerStart {
-  readonly role: "writer" | "reader" | "checkpointer" | "copier";
-  readonly file: string;
-  /** See lib/failpoints.ts. */
-  readonly failpoints: string;
-}
-
-/** `[id, operation, argument]`; the answer is a {@link WorkerAnswer} with the same id. */
-export type WorkerRequest = readonly [id: number, operation: string, argument: unknown];
-
-/** `[id, bytes, failure]`: packed bytes, or why not. Id 0 answers the start. */
-export type WorkerAnswer = readonly [id: number, answer: Uint8Array | null, failure: string | null];
-
-/** What a writer answers its start with. */
-export interface WriterStarted {
-  readonly generation: string;
-  readonly schema: number;
-  /** `PRAGMA synchronous` as in force: 2 is FULL. */
-  readonly synchronous: number;
-}
 
 type Handle = (operation: string, argument: unknown) => Uint8Array<ArrayBuffer>;
 

@@ -24,6 +24,7 @@ const probeWaitMs = 50;
 /** The write-ahead log is folded into the file here when it grows past this: its own thread could not keep up. Bytes. */
 const logBytesMax = 64 * 1024 * 1024;
 
+/** Not thread-safe: one connection's, and the only one of its process that writes rows. */
 export class Writer {
   readonly #db: Database;
   readonly #conversations: ConversationWriter;

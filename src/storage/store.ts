@@ -125,6 +125,7 @@ export interface UserRow {
   readonly deletedAt: number | null;
 }
 
+/** A device that a person signed in with. */
 export interface DeviceRow {
   readonly device: DeviceId;
   readonly platform: string | null;
@@ -187,6 +188,7 @@ export interface SyncCount {
   readonly join: Mark;
 }
 
+/** One page of a person's conversations, and their counters where asked for. */
 export interface SyncPage {
   readonly user: UserRow | null;
   /** By conversation id, ascending, present memberships only. */
@@ -212,6 +214,7 @@ export interface RangeRequest {
   readonly scanMax: number;
 }
 
+/** What a {@link RangeRequest} is answered with. */
 export interface Range {
   /** In the direction's order. */
   readonly entries: readonly EntryRow[];
