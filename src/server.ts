@@ -283,6 +283,7 @@ async function untilAnswered(router: LocalRouter): Promise<void> {
 /** Resolves with `work`, or without it after `ms`. */
 async function within(ms: number, work: Promise<unknown>): Promise<void> {
   const over = Promise.withResolvers<void>();
-  const cancel = systemClock.after(ms, over.resolve);
-  await Promise.race([work, over.promise]).finally(cancel);
+  // Holds the process until then: what is waited for may have nothing left that does.
+  const timer = setTimeout(over.resolve, ms);
+  await Promise.race([work, over.promise]).finally(() => clearTimeout(timer));
 }

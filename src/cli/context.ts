@@ -50,8 +50,8 @@ export interface CommonOptions {
   readonly json?: boolean;
 }
 
-/** What the command line sets above file and environment: serve's `--host`, `--port`, `--data`. */
-export type Overrides = Readonly<Record<string, string | undefined>>;
+/** What the command line sets above file and environment, by variable: the option and what was given. */
+export type Overrides = Readonly<Record<string, readonly [option: string, given: string | undefined]>>;
 
 /** The effective configuration; a problem ends the command with exit code 2. */
 export async function readConfig(
@@ -61,11 +61,20 @@ export async function readConfig(
 ): Promise<Config> {
   const name = options.config ?? context.environment["PARLEY_CONFIG"];
   const file = name === undefined ? null : { name, text: await readConfigFile(name) };
-  const given = Object.entries(overrides).filter(([, value]) => value !== undefined);
+  const given = Object.entries(overrides).flatMap(([variable, [, text]]) =>
+    text === undefined ? [] : [[variable, text]],
+  );
   const environment = { ...context.environment, ...Object.fromEntries(given) };
   const loaded = loadConfig({ environment, file });
-  if (!loaded.ok) throw new CommandFailure(loaded.problem, exitCodes.usage);
+  if (!loaded.ok) throw new CommandFailure(naming(loaded.problem, overrides), exitCodes.usage);
   return loaded.config;
+}
+
+/** A problem with what an option set is a problem with the option. */
+function naming(problem: string, overrides: Overrides): string {
+  const [variable = ""] = problem.split(":");
+  const [option, text] = overrides[variable] ?? [];
+  return option === undefined || text === undefined ? problem : `${option}${problem.slice(variable.length)}`;
 }
 
 async function readConfigFile(name: string): Promise<string> {

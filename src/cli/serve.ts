@@ -4,7 +4,7 @@ import { startServer } from "../server";
 import type { RunningServer } from "../server";
 import { createLog } from "../lib/log";
 import { CommandFailure, exitCodes, readConfig } from "./context";
-import type { CommandContext, CommonOptions } from "./context";
+import type { CommandContext, CommonOptions, Overrides } from "./context";
 
 /** Options of the command. */
 export interface ServeOptions extends CommonOptions {
@@ -15,7 +15,11 @@ export interface ServeOptions extends CommonOptions {
 
 /** Runs until stopped. Fails with exit code 3 where another server fenced this one. */
 export async function runServe(context: CommandContext, options: ServeOptions): Promise<void> {
-  const overrides = { PARLEY_HOST: options.host, PARLEY_PORT: options.port, PARLEY_DATA_DIR: options.data };
+  const overrides: Overrides = {
+    PARLEY_HOST: ["--host", options.host],
+    PARLEY_PORT: ["--port", options.port],
+    PARLEY_DATA_DIR: ["--data", options.data],
+  };
   const config = await readConfig(context, options, overrides);
   const log = createLog(config);
   const server = await startServer(config, { log, version: context.version });

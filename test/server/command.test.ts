@@ -72,6 +72,12 @@ describe("arguments", () => {
     expect((await run(["serve", "--prot", "1"], {})).code).toBe(2);
     expect((await run(["send", "@bob"], {})).code).toBe(2);
     expect((await run(["dance"], {})).code).toBe(2);
+    const port = await run(["serve", "--port", "no"], {});
+    expect(port).toEqual({
+      code: 2,
+      out: "",
+      err: `parley: --port: given "no"; allowed: a whole number from 0 to 65535\n`,
+    });
     expect((await run(["token", "two words"], settingsOf("arguments"))).code).toBe(2);
     expect((await run(["token", "alice", "--ttl", "soon"], settingsOf("arguments"))).code).toBe(2);
     expect((await run(["history", "@bob", "--limit", "0"], settingsOf("arguments"))).code).toBe(2);
