@@ -3,13 +3,13 @@
 FROM node:22-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
-# The runtime itself comes as a package whose binary its install step puts in place.
-RUN npm ci --no-audit --no-fund
+# What the lock has. The runtime is one of the packages: the last command proves that its binary is in place.
+RUN npm install --no-save --no-audit --no-fund && node_modules/.bin/bun --version
 COPY tsconfig.json ./
 COPY scripts ./scripts
 COPY src ./src
 COPY web ./web
-RUN npm run build && npm prune --omit=dev --no-audit --no-fund
+RUN npm run build && npm prune --omit=dev --no-audit --no-fund --ignore-scripts
 
 FROM node:22-bookworm-slim
 ENV NODE_ENV=production \

@@ -198,6 +198,19 @@ describe("documents and dependencies", () => {
     expectNone(named.filter((path) => /"resolved"|\bregistry\.[a-z]/.test(read(path))));
   });
 
+  test("the server needs no package that is there for building and testing only", () => {
+    const { devDependencies } = JSON.parse(read("package.json")) as {
+      readonly devDependencies: Record<string, string>;
+    };
+    expectNone(
+      product.flatMap(({ path, imports }) =>
+        imports
+          .filter(({ specifier, typeOnly }) => !typeOnly && specifier in devDependencies)
+          .map((one) => `${path} imports ${one.specifier}`),
+      ),
+    );
+  });
+
   test("every dependency is pinned and has its reason, and nothing else has", () => {
     const { dependencies, devDependencies } = JSON.parse(read("package.json")) as Record<
       string,
