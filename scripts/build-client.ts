@@ -1,5 +1,5 @@
 // Builds the npm package @parley/client into dist/client: two ES modules (everywhere; Bun and Node), their types, package.json.
-// Run by `npm run build`; a test measures what comes out.
+// Run by `npm run build:client`; a test measures what comes out.
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 

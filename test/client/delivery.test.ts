@@ -260,7 +260,10 @@ test("a sign-in that overtakes the loading of the one before delivers nothing tw
   const gate = Promise.withResolvers<void>();
   const slow = {
     ...inner,
-    read: async (prefix: string) => (prefix.includes("/u/") && (await gate.promise), inner.read(prefix)),
+    read: async (prefix: string) => {
+      if (prefix.includes("/u/")) await gate.promise;
+      return inner.read(prefix);
+    },
   };
   await using at = world({ storage: slow });
   const first = await hello(at);

@@ -1,9 +1,11 @@
 // What a client keeps: queue and cache through restarts, another generation, another person, another tab.
 import { expect, test } from "bun:test";
+import { IDBFactory, IDBKeyRange } from "fake-indexeddb";
 import type { Locks } from "../../src/client/queue-lock";
+import { indexedDbStorage } from "../../src/client/indexeddb-storage";
 import { memoryStorage } from "../../src/client/storage";
 import type { Message } from "../../src/client/types";
-import { hello, messages, nextAttempt, online, room, row, settle, world } from "./scripted";
+import { answerSync, hello, messages, nextAttempt, online, room, row, settle, world } from "./scripted";
 import type { World } from "./scripted";
 
 const refused = ["forbidden", "no", "final", null, null] as const;
@@ -153,4 +155,34 @@ function fakeLocks(): Locks {
       return done.finally(() => held.delete(name));
     },
   };
+}
+
+test("queue and cache outlive their page in IndexedDB", async () => {
+  const platform = globalThis as { indexedDB?: unknown; IDBKeyRange?: unknown };
+  platform.indexedDB = new IDBFactory();
+  platform.IDBKeyRange = IDBKeyRange;
+  let clientId = "";
+  {
+    await using before = world({ storage: indexedDbStorage() });
+    await until(() => before.sockets.length > 0);
+    const socket = await hello(before);
+    await until(() => socket.asked.some(({ operation }) => operation === "sync"));
+    await answerSync(socket, { rows: [row({ head: 5 })] });
+    socket.push("entries", room, messages(6, 7));
+    ({ clientId } = before.client.conversation(room).send({ text: "kept", fields: { bytes: new Uint8Array([1, 2]) } }));
+    await before.client.flush();
+  }
+  await using after = world({ storage: indexedDbStorage() });
+  await until(() => after.sockets.length > 0);
+  expect(statuses(after)).toEqual(["text 6 sent", "text 7 sent", "kept sending"]);
+  const socket = await hello(after);
+  const asked = await socket.take("send");
+  expect(asked.args[1]).toEqual([[clientId, ["kept", null, null, null, null, { bytes: new Uint8Array([1, 2]) }]]]);
+  delete platform.indexedDB;
+  delete platform.IDBKeyRange;
+});
+
+/** The database takes its own turns: waits for what must come, without a clock. */
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await settle();
 }
