@@ -7,7 +7,9 @@ import { dirname, join } from "node:path";
 import type { Browser, BrowserContext, BrowserContextOptions } from "playwright-core";
 import { buildWeb } from "../../scripts/build-web";
 import { loadConfig } from "../../src/lib/config";
+import type { UserId } from "../../src/protocol/ids";
 import { type RunningServer, startServer } from "../../src/server";
+import { signToken } from "../../src/transport/tokens";
 import { findChromium, openBrowser } from "./chromium";
 import { Link } from "./link";
 import { Window } from "./window";
@@ -177,6 +179,23 @@ testBrowser("older messages load above while one scrolls, and none is missing or
   expect(await ann.texts()).toEqual(sent);
 });
 
+testBrowser(
+  "where a signing key is configured one signs in with a token, and a wrong one is told in words",
+  async () => {
+    const secret = "a secret of more than thirty-two bytes";
+    await using world = await World.create({ PARLEY_AUTH_SECRET: secret });
+    const context = await world.context();
+    const ann = await Window.open(context, world.url);
+
+    await ann.signInWithToken(await signToken(`${secret}, but another one`, "ann" as UserId, { seconds: 600 }));
+    await ann.page.getByRole("status").getByText("The token may be wrong").waitFor();
+    await ann.signInWithToken(await signToken(secret, "ann" as UserId, { seconds: 600 }));
+
+    await ann.online();
+    expect(await ann.page.locator(".myself strong").textContent()).toBe("ann");
+  },
+);
+
 testBrowser("on a phone's width the list and the conversation take turns, by touch and by keyboard", async () => {
   await using world = await World.create();
   const phone = await world.context({ viewport: { width: 390, height: 844 }, colorScheme: "dark" });
@@ -272,15 +291,17 @@ function scrollUpUntilTheBeginning(scroller: Element): Promise<void> {
 /** A server with a data folder of its own, restartable, and the browser's contexts that visit it. */
 class World implements AsyncDisposable {
   readonly #folder: string;
+  readonly #environment: Readonly<Record<string, string>>;
   readonly #contexts: BrowserContext[] = [];
   #server: RunningServer | null = null;
 
-  private constructor(folder: string) {
+  private constructor(folder: string, environment: Readonly<Record<string, string>>) {
     this.#folder = folder;
+    this.#environment = environment;
   }
 
-  static async create(): Promise<World> {
-    const world = new World(await mkdtemp(join(tmpdir(), "parley-page-")));
+  static async create(environment: Readonly<Record<string, string>> = {}): Promise<World> {
+    const world = new World(await mkdtemp(join(tmpdir(), "parley-page-")), environment);
     await world.startServer();
     return world;
   }
@@ -295,8 +316,8 @@ class World implements AsyncDisposable {
   }
 
   async startServer(): Promise<void> {
-    const environment = { PARLEY_PORT: "0", PARLEY_DATA_DIR: this.#folder, PARLEY_LOG_LEVEL: "silent" };
-    const loaded = loadConfig({ environment, file: null });
+    const fixed = { PARLEY_PORT: "0", PARLEY_DATA_DIR: this.#folder, PARLEY_LOG_LEVEL: "silent" };
+    const loaded = loadConfig({ environment: { ...this.#environment, ...fixed }, file: null });
     if (!loaded.ok) throw new Error(loaded.problem);
     this.#server = await startServer(loaded.config, { pageFolder });
   }

@@ -20,14 +20,25 @@ export class Window {
     });
   }
 
-  /** Opens the page as somebody of this name. */
-  static async signIn(context: BrowserContext, url: string, name: string): Promise<Window> {
+  /** Opens the page where nobody is signed in. */
+  static async open(context: BrowserContext, url: string): Promise<Window> {
     const window = new Window(await context.newPage());
     await window.page.goto(url);
+    return window;
+  }
+
+  /** Opens the page as somebody of this name. */
+  static async signIn(context: BrowserContext, url: string, name: string): Promise<Window> {
+    const window = await Window.open(context, url);
     await window.page.getByLabel("Your name").fill(name);
     await window.page.keyboard.press("Enter");
     await window.online();
     return window;
+  }
+
+  async signInWithToken(token: string): Promise<void> {
+    await this.page.getByLabel("Token").fill(token);
+    await this.page.keyboard.press("Enter");
   }
 
   /** Waits until the server and this window agree. */
