@@ -70,7 +70,8 @@ export class Connection {
   #onlineSince = 0;
   /** The server's clock less this device's. */
   #serverAheadMs = 0;
-  #goodbye: { readonly code: number; readonly retryAfterMs: number } | null = null;
+  /** Why this connection ends, told before it does. */
+  #goodbye: { readonly code: number; readonly retryAfterMs: number; readonly reason?: string } | null = null;
   #refreshing = false;
   #cancelRetry = () => {};
   #cancelRefresh = () => {};
@@ -183,7 +184,7 @@ export class Connection {
     if (error.code === "signed_out") return this.signOut();
     if (tokenCodes.has(error.code)) return link.drop(closeCodes.badToken.code, error.code);
     if (error.code === "unsupported_version") return link.drop(closeCodes.unsupportedVersion.code, error.code);
-    if (error.retryAfterMs !== null) this.#goodbye = { code: 1006, retryAfterMs: error.retryAfterMs };
+    this.#goodbye = { code: 1006, retryAfterMs: error.retryAfterMs ?? 0, reason: error.code };
     link.drop(1006, error.code);
   }
 
@@ -250,14 +251,14 @@ export class Connection {
     this.#requests = null;
     this.#cancelRefresh();
     if (wasOnline && this.#setup.clock.monotonic() - this.#onlineSince >= stableMs) this.#backoff.reset();
-    this.#afterDown(code, why, goodbye?.retryAfterMs ?? 0);
+    this.#afterDown(code, why, goodbye?.retryAfterMs ?? 0, goodbye?.reason);
     requests?.fail();
     if (wasOnline) this.#events.onLost();
   }
 
-  #afterDown(code: number, why: string, retryAfterMs: number): void {
+  #afterDown(code: number, why: string, retryAfterMs: number, refusal = "network"): void {
     if (this.#closed || this.#state === "signedOut") return;
-    const reason = closeReasons.get(code) ?? "network";
+    const reason = closeReasons.get(code) ?? refusal;
     if (code === closeCodes.signedOut.code) {
       this.#tokens.clear();
       return this.#change("signedOut", reason);

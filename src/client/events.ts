@@ -1,5 +1,8 @@
 // The event stream of a client: listeners run at once, in the order they came. Owned by the client.
+import { ClientError } from "./errors";
 import type { ClientEvents, Unsubscribe } from "./types";
+
+const connectionCodes = new Set(["offline", "disconnected", "closed"]);
 
 type Listener<N extends keyof ClientEvents> = (event: ClientEvents[N]) => void;
 
@@ -26,8 +29,9 @@ export class Events {
     }
   }
 
-  /** Something went wrong that nobody waits for. */
+  /** Something went wrong that nobody waits for. That there is no connection is told by the connection's state alone. */
   report(thrown: unknown): void {
+    if (thrown instanceof ClientError && thrown.outcome !== "final" && connectionCodes.has(thrown.code)) return;
     this.emit("error", { error: thrown instanceof Error ? thrown : new Error(String(thrown)) });
   }
 }

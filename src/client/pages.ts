@@ -84,7 +84,7 @@ export class Pages {
 
   /** Nobody waits for it: what goes wrong is reported, unless it was to be expected. */
   #quietly(work: Promise<void>): void {
-    const expected = new Set(["offline", "disconnected", "closed", "no_access", "not_supported"]);
+    const expected = new Set(["no_access", "not_supported"]);
     work.catch((error: unknown) => {
       if (!(error instanceof ClientError && expected.has(error.code))) this.#setup.events.report(error);
     });

@@ -53,6 +53,19 @@ test("a token that the server refuses is replaced by a fresh one", async () => {
   expect((await at.socket().take("hello")).args[1]).toBe("token 2");
 });
 
+test("a hello that is refused for another reason is tried again, with the same token, after what the server asks", async () => {
+  await using at = world({ random: () => 0 });
+  await settle();
+  at.socket().open();
+  at.socket().refuse(await at.socket().take("hello"), ["auth_unavailable", "later", "retry", 2_000, null]);
+  await settle();
+  expect(state(at)).toEqual({ state: "offline", reason: "auth_unavailable" });
+  expect(at.client.connection.getSnapshot().retryAt).toBe(at.clock.now() + 2_000);
+  await nextAttempt(at);
+  at.socket().open();
+  expect((await at.socket().take("hello")).args[1]).toBe("token 1");
+});
+
 test("a close for a token's sake asks for a fresh one", async () => {
   await using at = world();
   const socket = await online(at);
@@ -140,6 +153,7 @@ test("a close that says not to come back unchanged ends the attempts", async () 
   socket.lose(4505);
   await at.clock.advance(600_000);
   expect(state(at)).toEqual({ state: "offline", reason: "unsupportedVersion" });
+  expect(at.errors).toMatchObject([{ outcome: "final" }]);
   expect(at.sockets).toHaveLength(1);
 });
 
