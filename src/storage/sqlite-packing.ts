@@ -4,7 +4,6 @@ import { Packr } from "msgpackr";
 import type { Committed, ConversationWrite, FeedCommitted, FeedWrite, HeadRow } from "./store";
 
 const packr = new Packr({ useRecords: false, variableMapSize: true });
-const recordPackr = new Packr({ useRecords: true });
 
 /** `seq, ordinal, kind, counts, sender, clientId, bytes` of every entry, one after the other. */
 export type FlatEntries = readonly unknown[];
@@ -159,14 +158,4 @@ export function packBatch(value: unknown): Uint8Array<ArrayBuffer> {
 /** What {@link packBatch} packed; byte strings are views of `bytes`. */
 export function unpackBatch(bytes: Uint8Array): unknown {
   return packr.unpack(bytes);
-}
-
-/** As {@link packBatch}, for many objects of few shapes. */
-export function packRows(value: unknown): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(recordPackr.pack(value));
-}
-
-/** What {@link packRows} packed; byte strings are views of `bytes`. */
-export function unpackRows(bytes: Uint8Array): unknown {
-  return recordPackr.unpack(bytes);
 }

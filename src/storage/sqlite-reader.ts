@@ -1,52 +1,63 @@
 // The reading connection: every read of the port, each over one snapshot. Lives in a worker thread (sqlite-worker.ts),
-// so reads go on whatever becomes of writes.
+// so reads go on whatever becomes of writes. Answers tuples; sqlite-answers.ts makes the port's rows of them.
 import type { Database } from "bun:sqlite";
 import { failpoint, isControlOn } from "../lib/failpoints";
 import { partitionCount } from "../lib/hash";
 import type { ClientId, ConversationId, Epoch, Seq, UserId, UserSeq } from "../protocol/ids";
-import type { FeedTuple } from "../protocol/operations";
-import { unpackData } from "./sqlite-packing";
 import {
-  cursorOf,
-  type DeviceColumns,
-  deviceOf,
-  type EntryColumns,
-  entryOf,
+  type ChangeValues,
+  changeSelect,
+  type CursorValues,
+  cursorSelect,
+  type DeviceValues,
+  deviceSelect,
+  type EntryValues,
   entrySelect,
-  type HeadColumns,
-  headOf,
+  type FoundValues,
+  type HeadValues,
   headSelect,
-  type MemberColumns,
-  type MembershipColumns,
-  memberOf,
-  membershipOf,
-  type UserColumns,
-  userOf,
+  type MembershipValues,
+  type MemberValues,
+  memberSelect,
+  membershipSelect,
+  type UserValues,
+  userSelect,
 } from "./sqlite-rows";
-import { readSyncPage } from "./sqlite-sync";
-import type { CursorRow, EntryRow, FoundEntry, Range, RangeRequest, Store } from "./store";
+import { readSyncValues, type SyncValues } from "./sqlite-sync";
+import type { RangeRequest, Store } from "./store";
+
+/** What each read answers across threads. */
+export interface ReadValues {
+  audit: boolean;
+  openConversation: readonly [HeadValues, readonly MemberValues[], readonly EntryValues[]] | null;
+  readRanges: readonly RangeValues[];
+  findClientIds: readonly FoundValues[];
+  readMembers: readonly MemberValues[];
+  readCursors: readonly CursorValues[];
+  countOwn: number;
+  countBySender: readonly (readonly [UserId, number])[];
+  readReaders: readonly (readonly [UserId, Seq])[];
+  countReaders: number;
+  listOpen: readonly ConversationId[];
+  listAdvanced: readonly (readonly [ConversationId, Seq])[];
+  openFeed: readonly [UserValues, readonly DeviceValues[]] | null;
+  readMemberships: readonly MembershipValues[];
+  readFeed: readonly [readonly ChangeValues[], UserValues | null];
+  unknownUsers: readonly UserId[];
+  readSync: SyncValues;
+}
 
 /** The reads of the port, by name. */
-export type ReadName =
-  | "audit"
-  | "openConversation"
-  | "readRanges"
-  | "findClientIds"
-  | "readMembers"
-  | "readCursors"
-  | "countOwn"
-  | "countBySender"
-  | "readReaders"
-  | "countReaders"
-  | "listOpen"
-  | "listAdvanced"
-  | "openFeed"
-  | "readMemberships"
-  | "readFeed"
-  | "unknownUsers"
-  | "readSync";
+export type ReadName = keyof ReadValues;
 
-type Reads = { readonly [N in ReadName]: (...args: Parameters<Store[N]>) => Awaited<ReturnType<Store[N]>> };
+/** The last seq looked at, and the entries. */
+export type RangeValues = readonly [scannedTo: Seq, entries: readonly EntryValues[]];
+
+type Reads = { readonly [N in ReadName]: (...args: Parameters<Store[N]>) => ReadValues[N] };
+type Bound = string | number | null;
+
+/** Entries fetched at once for a range: what lies past its bound in bytes is read for nothing. */
+const rangeChunk = 32;
 
 /** Not thread-safe: one connection's. Its methods are the reads of the port; call them through {@link Reader.read}. */
 export class Reader implements Reads {
@@ -68,111 +79,99 @@ export class Reader implements Reads {
   }
 
   audit(partition: number, epoch: Epoch): boolean {
-    const row = this.#one<{ epoch: Epoch }>("SELECT epoch FROM partitions WHERE partition = ?", partition);
-    return row?.epoch === epoch;
+    return this.#one<[Epoch]>("SELECT epoch FROM partitions WHERE partition = ?", partition)?.[0] === epoch;
   }
 
   /** The epoch is not needed here: every commit checks it, and a claim has fenced the older ones already. */
-  openConversation(conversation: ConversationId, _epoch: Epoch, tail: number) {
-    const row = this.#one<HeadColumns>(`SELECT ${headSelect} FROM heads h WHERE conversation = ?`, conversation);
-    if (!row) return null;
-    const present = "SELECT * FROM members WHERE cid = ? AND role IS NOT NULL";
+  openConversation(conversation: ConversationId, _epoch: Epoch, tail: number): ReadValues["openConversation"] {
+    const cid = this.#cid(conversation);
+    const head = this.#one<HeadValues>(`SELECT ${headSelect} FROM heads h WHERE h.conversation = ?`, conversation);
+    if (!head) return null;
+    const present = `SELECT ${memberSelect} FROM members b WHERE cid = ? AND role IS NOT NULL`;
     const last = `SELECT ${entrySelect} FROM entries WHERE cid = ? AND seq > ? ORDER BY seq`;
-    return {
-      head: headOf(row),
-      members: this.#all<MemberColumns>(present, row.cid).map(memberOf),
-      tail: this.#all<EntryColumns>(last, row.cid, row.seq - tail).map(entryOf),
-    };
+    return [head, this.#all<MemberValues>(present, cid), this.#all<EntryValues>(last, cid, head[2] - tail)];
   }
 
-  readRanges(requests: readonly RangeRequest[], bytesTotal: number): readonly Range[] {
+  readRanges(requests: readonly RangeRequest[], bytesTotal: number): readonly RangeValues[] {
     let left = bytesTotal;
     let answered = false;
     return requests.map((request) => {
       const range = this.#range(request, Math.min(request.bytesMax, left), !answered);
-      answered ||= range.entries.length > 0;
-      for (const { bytes } of range.entries) left -= bytes.length;
+      answered ||= range[1].length > 0;
+      for (const entry of range[1]) left -= entry[6].length;
       return range;
     });
   }
 
-  findClientIds(conversation: ConversationId, ids: readonly (readonly [UserId, ClientId])[]): readonly FoundEntry[] {
+  findClientIds(conversation: ConversationId, ids: readonly (readonly [UserId, ClientId])[]): readonly FoundValues[] {
     const cid = this.#cid(conversation);
     if (cid === null || isControlOn("negative.noUniqueIndex")) return [];
-    const find = this.#db.query("SELECT seq, kind, bytes FROM entries WHERE cid = ? AND client_id = ? AND sender = ?");
-    return ids.flatMap(([sender, clientId]) => {
-      const row = find.get(cid, clientId, sender) as Omit<FoundEntry, "sender" | "clientId"> | null;
-      return row ? { sender, clientId, ...row } : [];
-    });
+    const find = `SELECT sender, client_id, seq, kind, bytes FROM entries
+      WHERE cid = ? AND client_id = ? AND sender = ?`;
+    return ids.flatMap(([sender, clientId]) => this.#all<FoundValues>(find, cid, clientId, sender));
   }
 
-  readMembers(conversation: ConversationId, users: readonly UserId[]) {
-    const find = "SELECT * FROM members WHERE cid = ? AND user = ?";
-    return this.#each<MemberColumns>(find, this.#cid(conversation), users).map(memberOf);
+  readMembers(conversation: ConversationId, users: readonly UserId[]): readonly MemberValues[] {
+    const find = `SELECT ${memberSelect} FROM members b WHERE cid = ? AND user = ?`;
+    return this.#each<MemberValues>(find, this.#cid(conversation), users);
   }
 
-  readCursors(conversation: ConversationId, users: readonly UserId[]) {
-    const find = "SELECT * FROM cursors WHERE cid = ? AND user = ?";
-    return this.#each<CursorRow>(find, this.#cid(conversation), users).map(cursorOf);
+  readCursors(conversation: ConversationId, users: readonly UserId[]): readonly CursorValues[] {
+    const find = `SELECT ${cursorSelect} FROM cursors c WHERE cid = ? AND user = ?`;
+    return this.#each<CursorValues>(find, this.#cid(conversation), users);
   }
 
   countOwn(conversation: ConversationId, sender: UserId, after: Seq, through: Seq): number {
-    const count = `SELECT count(*) AS n FROM entries
-      WHERE cid = ? AND seq > ? AND seq <= ? AND counts = 1 AND sender = ?`;
-    return this.#one<{ n: number }>(count, this.#cid(conversation), after, through, sender)?.n ?? 0;
+    const count = "SELECT count(*) FROM entries WHERE cid = ? AND seq > ? AND seq <= ? AND counts = 1 AND sender = ?";
+    return this.#one<[number]>(count, this.#cid(conversation), after, through, sender)?.[0] ?? 0;
   }
 
-  countBySender(conversation: ConversationId, after: Seq) {
-    const count = `SELECT sender AS user, count(*) AS count FROM entries WHERE cid = ? AND seq > ? AND counts = 1
+  countBySender(conversation: ConversationId, after: Seq): ReadValues["countBySender"] {
+    const count = `SELECT sender, count(*) FROM entries WHERE cid = ? AND seq > ? AND counts = 1
       GROUP BY sender ORDER BY sender`;
-    return this.#all<{ user: UserId; count: number }>(count, this.#cid(conversation), after);
+    return this.#all(count, this.#cid(conversation), after);
   }
 
-  readReaders(conversation: ConversationId, seq: Seq, after: UserId | null, limit: number) {
+  readReaders(conversation: ConversationId, seq: Seq, after: UserId | null, limit: number): ReadValues["readReaders"] {
     const read = "SELECT user, seq FROM cursors WHERE cid = ? AND user > ? AND seq >= ? ORDER BY user LIMIT ?";
-    return this.#all<{ user: UserId; seq: Seq }>(read, this.#cid(conversation), after ?? "", seq, limit);
+    return this.#all(read, this.#cid(conversation), after ?? "", seq, limit);
   }
 
   countReaders(conversation: ConversationId, seq: Seq, except: UserId): number {
-    const count = "SELECT count(*) AS n FROM cursors WHERE cid = ? AND seq >= ? AND user <> ?";
-    return this.#one<{ n: number }>(count, this.#cid(conversation), seq, except)?.n ?? 0;
+    const count = "SELECT count(*) FROM cursors WHERE cid = ? AND seq >= ? AND user <> ?";
+    return this.#one<[number]>(count, this.#cid(conversation), seq, except)?.[0] ?? 0;
   }
 
   listOpen(partitions: readonly number[], after: ConversationId | null, limit: number): readonly ConversationId[] {
     const wanted = new Set(partitions);
     if (wanted.size === 0) return [];
-    const list = wanted.size < partitionCount ? ` AND partition IN (${[...wanted].map(Number).join()})` : "";
-    const open = `SELECT conversation FROM heads WHERE open_epoch <> 0 AND conversation > ?${list}
-      ORDER BY conversation LIMIT ?`;
+    const list = wanted.size < partitionCount ? `AND partition IN (${[...wanted].map(Number).join()})` : "";
     // Prepared for this one call: the text differs with the partitions.
-    using statement = this.#db.prepare(open);
-    return (statement.all(after ?? "", limit) as { conversation: ConversationId }[]).map((row) => row.conversation);
-  }
-
-  listAdvanced(after: ConversationId | null, limit: number) {
-    const list = "SELECT conversation, seq FROM heads WHERE conversation > ? ORDER BY conversation LIMIT ?";
-    return this.#all<{ conversation: ConversationId; seq: Seq }>(list, after ?? "", limit);
-  }
-
-  openFeed(user: UserId, _epoch: Epoch) {
-    const row = this.#one<UserColumns>("SELECT * FROM users WHERE user = ?", user);
-    if (!row) return null;
-    const devices = this.#all<DeviceColumns>("SELECT * FROM devices WHERE user = ?", user).map(deviceOf);
-    return { user: userOf(row), devices };
-  }
-
-  readMemberships(user: UserId, conversations: readonly ConversationId[]) {
-    const find = "SELECT * FROM memberships WHERE user = ? AND conversation = ?";
-    return this.#each<MembershipColumns>(find, user, conversations).map(membershipOf);
-  }
-
-  readFeed(user: UserId, after: UserSeq, limit: number) {
-    const read = "SELECT * FROM feed WHERE user = ? AND user_seq > ? ORDER BY user_seq LIMIT ?";
-    const changes = this.#all<FeedColumns>(read, user, after, limit).map(
-      (row): FeedTuple => [row.user_seq, row.kind, row.subject, unpackData(row.data)],
+    using statement = this.#db.prepare(
+      `SELECT conversation FROM heads WHERE open_epoch <> 0 AND conversation > ? ${list} ORDER BY conversation LIMIT ?`,
     );
-    const person = this.#one<UserColumns>("SELECT * FROM users WHERE user = ?", user);
-    return { changes, user: person && userOf(person) };
+    return statement.values(after ?? "", limit).flat() as ConversationId[];
+  }
+
+  listAdvanced(after: ConversationId | null, limit: number): ReadValues["listAdvanced"] {
+    const list = "SELECT conversation, seq FROM heads WHERE conversation > ? ORDER BY conversation LIMIT ?";
+    return this.#all(list, after ?? "", limit);
+  }
+
+  openFeed(user: UserId, _epoch: Epoch): ReadValues["openFeed"] {
+    const person = this.#person(user);
+    const devices = `SELECT ${deviceSelect} FROM devices WHERE user = ?`;
+    return person && [person, this.#all<DeviceValues>(devices, user)];
+  }
+
+  readMemberships(user: UserId, conversations: readonly ConversationId[]): readonly MembershipValues[] {
+    const find = `SELECT ${membershipSelect} FROM memberships m WHERE user = ? AND conversation = ?`;
+    return this.#each<MembershipValues>(find, user, conversations);
+  }
+
+  readFeed(user: UserId, after: UserSeq, limit: number): ReadValues["readFeed"] {
+    const read = `SELECT ${changeSelect} FROM feed WHERE user = ? AND user_seq > ? ORDER BY user_seq LIMIT ?`;
+    return [this.#all<ChangeValues>(read, user, after, limit), this.#person(user)];
   }
 
   unknownUsers(users: readonly UserId[]): readonly UserId[] {
@@ -180,62 +179,60 @@ export class Reader implements Reads {
     return users.filter((user) => known.get(user) === null);
   }
 
-  readSync(user: UserId, after: ConversationId | null, limit: number, withCounts: boolean) {
-    return readSyncPage(this.#db, user, after, limit, withCounts);
+  readSync(user: UserId, after: ConversationId | null, limit: number, withCounts: boolean): SyncValues {
+    return readSyncValues(this.#db, user, after, limit, withCounts);
   }
 
-  #range(request: RangeRequest, bytesMax: number, oneAnyway: boolean): Range {
+  #range(request: RangeRequest, bytesMax: number, oneAnyway: boolean): RangeValues {
     const { conversation, limit, kind } = request;
-    const log = this.#one<LogEnd>("SELECT cid, seq FROM heads WHERE conversation = ?", conversation);
-    const span = log && spanOf(request, log.seq);
-    if (!log || !span) return { entries: [], scannedTo: 0 };
-    const { first, last, step } = span;
-    const select = `SELECT ${entrySelect} FROM entries WHERE cid = ? AND seq BETWEEN ? AND ?
-      ${kind === undefined ? "" : "AND kind = ?"} ORDER BY seq ${step > 0 ? "ASC" : "DESC"} LIMIT ?`;
-    const bounds = [log.cid, Math.min(first, last), Math.max(first, last)];
-    const rest = kind === undefined ? [limit] : [kind, limit];
-    const entries: EntryRow[] = [];
+    const log = this.#one<[cid: number, seq: Seq]>("SELECT cid, seq FROM heads WHERE conversation = ?", conversation);
+    const span = log && spanOf(request, log[1]);
+    if (!log || !span) return [0, []];
+    const { last, step } = span;
+    const select = this.#db.query(
+      `SELECT ${entrySelect} FROM entries WHERE cid = ? AND seq BETWEEN ? AND ?
+        ${kind === undefined ? "" : "AND kind = ?"} ORDER BY seq ${step > 0 ? "ASC" : "DESC"} LIMIT ?`,
+    );
+    const entries: EntryValues[] = [];
     let left = bytesMax;
-    for (const row of this.#db.query(select).iterate(...bounds, ...rest) as Iterable<EntryColumns>) {
-      left -= row.bytes.length;
-      const fits = left >= 0 || (oneAnyway && entries.length === 0);
-      if (!fits) return { entries, scannedTo: row.seq === first ? 0 : row.seq - step };
-      entries.push(entryOf(row));
+    for (let next = span.first; entries.length < limit && (last - next) * step >= 0; ) {
+      const asked = Math.min(rangeChunk, limit - entries.length);
+      const bounds = [log[0], Math.min(next, last), Math.max(next, last), ...(kind === undefined ? [] : [kind]), asked];
+      const rows = select.values(...bounds) as unknown as EntryValues[];
+      for (const row of rows) {
+        left -= row[6].length;
+        const fits = left >= 0 || (oneAnyway && entries.length === 0);
+        if (!fits) return [row[0] === span.first ? 0 : row[0] - step, entries];
+        entries.push(row);
+      }
+      if (rows.length < asked) return [last, entries];
+      next = (rows.at(-1)?.[0] ?? last) + step;
     }
-    const full = entries.length === limit;
-    return { entries, scannedTo: full ? (entries.at(-1)?.seq ?? 0) : last };
+    return [entries.at(-1)?.[0] ?? last, entries];
+  }
+
+  #person(user: UserId): UserValues | null {
+    return this.#one<UserValues>(`SELECT ${userSelect} FROM users WHERE user = ?`, user);
   }
 
   #cid(conversation: ConversationId): number | null {
-    return this.#one<{ cid: number }>("SELECT cid FROM heads WHERE conversation = ?", conversation)?.cid ?? null;
+    return this.#one<[number]>("SELECT cid FROM heads WHERE conversation = ?", conversation)?.[0] ?? null;
   }
 
-  #one<R>(sql: string, ...args: (string | number | null)[]): R | null {
-    return this.#db.query(sql).get(...args) as R | null;
+  #one<V extends readonly unknown[]>(sql: string, ...bounds: Bound[]): V | null {
+    return this.#all<V>(sql, ...bounds)[0] ?? null;
   }
 
-  #all<R>(sql: string, ...args: (string | number | null)[]): R[] {
-    return this.#db.query(sql).all(...args) as R[];
+  #all<V extends readonly unknown[]>(sql: string, ...bounds: Bound[]): readonly V[] {
+    return this.#db.query(sql).values(...bounds) as unknown as V[];
   }
 
   /** One look-up for each key, in their order. */
-  #each<R>(sql: string, owner: string | number | null, keys: readonly string[]): R[] {
+  #each<V extends readonly unknown[]>(sql: string, owner: string | number | null, keys: readonly string[]): V[] {
     if (owner === null) return [];
     const find = this.#db.query(sql);
-    return keys.flatMap((key) => (find.get(owner, key) as R | null) ?? []);
+    return keys.flatMap((key) => find.values(owner, key) as unknown as V[]);
   }
-}
-
-interface LogEnd {
-  readonly cid: number;
-  readonly seq: Seq;
-}
-
-interface FeedColumns {
-  readonly user_seq: UserSeq;
-  readonly kind: FeedTuple[1];
-  readonly subject: string;
-  readonly data: Uint8Array;
 }
 
 /** The seqs that a request looks at: seqs are gapless, so a bound on entries is a bound on seqs. Null: none. */

@@ -2,7 +2,10 @@
 import type { Cancel, Clock } from "../lib/clock";
 import { AppError } from "../lib/errors";
 import { WorkerLink } from "./sqlite-link";
-import { unpackRows } from "./sqlite-packing";
+import { answers } from "./sqlite-answers";
+import { unpackBatch } from "./sqlite-packing";
+import type { ReadName } from "./sqlite-reader";
+import type { Store } from "./store";
 
 /** Most reads that wait; past it they are rejected at once. */
 const readsMax = 10_000;
@@ -32,13 +35,13 @@ export class ReadLink {
   }
 
   /** Rejects with `store_unavailable` where the store cannot answer now. */
-  async read(name: string, args: readonly unknown[]): Promise<unknown> {
+  async read<N extends ReadName>(name: N, args: Parameters<Store[N]>): Promise<Awaited<ReturnType<Store[N]>>> {
     if (this.#closed) throw new AppError("store_unavailable", "the store is closed");
     if (this.#waiting >= readsMax) throw new AppError("store_unavailable", "too many reads wait for the disk");
     const start = this.#clock.monotonic();
     this.#waiting++;
     try {
-      return unpackRows(await this.#link.ask(name, args));
+      return answers[name](unpackBatch(await this.#link.ask(name, args)) as never);
     } catch (error) {
       throw new AppError("store_unavailable", undefined, { cause: error });
     } finally {

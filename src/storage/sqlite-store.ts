@@ -8,7 +8,6 @@ import { backUp } from "./sqlite-backup";
 import { Checkpoints } from "./sqlite-checkpoints";
 import { WorkerLink } from "./sqlite-link";
 import { packConversation, packFeed, type PackedOutcome, unpackBatch, weigh } from "./sqlite-packing";
-import type { ReadName } from "./sqlite-reader";
 import { ReadLink } from "./sqlite-reads";
 import type { WriterStarted } from "./sqlite-messages";
 import type { Committed, ConversationWrite, FeedCommitted, FeedWrite, Range, RangeRequest, Store } from "./store";
@@ -113,30 +112,30 @@ export class SqliteStore implements Store {
   /** Waits until nothing of a dead writer can be under way: what an activation loads must be decided. */
   readonly openConversation: Store["openConversation"] = async (...args) => {
     await this.#reads.settled(this.#commits.decided);
-    return this.#read("openConversation", args);
+    return this.#reads.read("openConversation", args);
   };
 
   /** As {@link SqliteStore.openConversation}. */
   readonly openFeed: Store["openFeed"] = async (...args) => {
     await this.#reads.settled(this.#commits.decided);
-    return this.#read("openFeed", args);
+    return this.#reads.read("openFeed", args);
   };
 
-  readonly audit: Store["audit"] = (...args) => this.#read("audit", args);
-  readonly readRanges: Store["readRanges"] = (...args) => this.#read("readRanges", args);
-  readonly findClientIds: Store["findClientIds"] = (...args) => this.#read("findClientIds", args);
-  readonly readMembers: Store["readMembers"] = (...args) => this.#read("readMembers", args);
-  readonly readCursors: Store["readCursors"] = (...args) => this.#read("readCursors", args);
-  readonly countOwn: Store["countOwn"] = (...args) => this.#read("countOwn", args);
-  readonly countBySender: Store["countBySender"] = (...args) => this.#read("countBySender", args);
-  readonly readReaders: Store["readReaders"] = (...args) => this.#read("readReaders", args);
-  readonly countReaders: Store["countReaders"] = (...args) => this.#read("countReaders", args);
-  readonly listOpen: Store["listOpen"] = (...args) => this.#read("listOpen", args);
-  readonly listAdvanced: Store["listAdvanced"] = (...args) => this.#read("listAdvanced", args);
-  readonly readMemberships: Store["readMemberships"] = (...args) => this.#read("readMemberships", args);
-  readonly readFeed: Store["readFeed"] = (...args) => this.#read("readFeed", args);
-  readonly unknownUsers: Store["unknownUsers"] = (...args) => this.#read("unknownUsers", args);
-  readonly readSync: Store["readSync"] = (...args) => this.#read("readSync", args);
+  readonly audit: Store["audit"] = (...args) => this.#reads.read("audit", args);
+  readonly readRanges: Store["readRanges"] = (...args) => this.#reads.read("readRanges", args);
+  readonly findClientIds: Store["findClientIds"] = (...args) => this.#reads.read("findClientIds", args);
+  readonly readMembers: Store["readMembers"] = (...args) => this.#reads.read("readMembers", args);
+  readonly readCursors: Store["readCursors"] = (...args) => this.#reads.read("readCursors", args);
+  readonly countOwn: Store["countOwn"] = (...args) => this.#reads.read("countOwn", args);
+  readonly countBySender: Store["countBySender"] = (...args) => this.#reads.read("countBySender", args);
+  readonly readReaders: Store["readReaders"] = (...args) => this.#reads.read("readReaders", args);
+  readonly countReaders: Store["countReaders"] = (...args) => this.#reads.read("countReaders", args);
+  readonly listOpen: Store["listOpen"] = (...args) => this.#reads.read("listOpen", args);
+  readonly listAdvanced: Store["listAdvanced"] = (...args) => this.#reads.read("listAdvanced", args);
+  readonly readMemberships: Store["readMemberships"] = (...args) => this.#reads.read("readMemberships", args);
+  readonly readFeed: Store["readFeed"] = (...args) => this.#reads.read("readFeed", args);
+  readonly unknownUsers: Store["unknownUsers"] = (...args) => this.#reads.read("unknownUsers", args);
+  readonly readSync: Store["readSync"] = (...args) => this.#reads.read("readSync", args);
 
   health(): { readonly writable: boolean; readonly reason: string | null } {
     const { reason } = this.#commits;
@@ -160,10 +159,6 @@ export class SqliteStore implements Store {
       this.#onFenced();
     }
     return outcome;
-  }
-
-  #read<N extends ReadName>(name: N, args: Parameters<Store[N]>): ReturnType<Store[N]> {
-    return this.#reads.read(name, args) as ReturnType<Store[N]>;
   }
 }
 

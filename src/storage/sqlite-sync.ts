@@ -2,82 +2,75 @@
 import type { Database } from "bun:sqlite";
 import type { ConversationId, UserId } from "../protocol/ids";
 import {
+  type CountValues,
+  countOf,
   cursorOf,
-  type HeadColumns,
+  cursorSelect,
+  cursorWidth,
   headOf,
   headSelect,
-  type MemberColumns,
-  type MembershipColumns,
+  headWidth,
   memberOf,
+  memberSelect,
+  memberWidth,
   membershipOf,
-  type UserColumns,
+  membershipSelect,
+  membershipWidth,
+  type UserValues,
   userOf,
+  userSelect,
 } from "./sqlite-rows";
-import type { CursorRow, SyncCount, SyncPage, SyncRow } from "./store";
+import type { SyncPage, SyncRow } from "./store";
 
-interface CountColumns {
-  readonly conversation: ConversationId;
-  readonly muted: number;
-  readonly join_seq: number;
-  readonly join_ordinal: number;
-  readonly join_own: number;
-  readonly open_epoch: number | null;
-  readonly head_ordinal: number | null;
-  readonly totals_through: number | null;
-  readonly seq: number | null;
-  readonly ordinal: number | null;
-  readonly own: number | null;
-  readonly total: number | null;
-}
+/** What crosses from the reading thread for a page: the person, joined rows, whether more follow, the counters. */
+export type SyncValues = readonly [
+  user: UserValues | null,
+  rows: readonly (readonly unknown[])[],
+  more: boolean,
+  counts: readonly CountValues[],
+];
 
-const selectPage = `SELECT * FROM memberships WHERE user = ? AND conversation > ? AND role IS NOT NULL
-  ORDER BY conversation LIMIT ?`;
+const selectPage = `SELECT ${membershipSelect}, ${headSelect}, ${memberSelect}, ${cursorSelect} FROM memberships m
+  LEFT JOIN heads h ON h.conversation = m.conversation
+  LEFT JOIN members b ON b.cid = h.cid AND b.user = m.user
+  LEFT JOIN cursors c ON c.cid = h.cid AND c.user = m.user
+  WHERE m.user = ? AND m.conversation > ? AND m.role IS NOT NULL ORDER BY m.conversation LIMIT ?`;
 
-const selectCounts = `SELECT m.conversation, m.muted, m.join_seq, m.join_ordinal, m.join_own, h.open_epoch,
-  h.ordinal AS head_ordinal, h.totals_through, c.seq, c.ordinal, c.own, c.total
+const selectCounts = `SELECT m.conversation, m.muted, m.join_seq, m.join_ordinal, m.join_own, h.open_epoch, h.ordinal,
+  h.totals_through, c.seq, c.ordinal, c.own, c.total
   FROM memberships m LEFT JOIN heads h ON h.conversation = m.conversation
   LEFT JOIN cursors c ON c.cid = h.cid AND c.user = m.user
   WHERE m.user = ? AND m.role IS NOT NULL ORDER BY m.conversation`;
 
 /** `readSync` of the port on an open connection; the caller holds the snapshot. */
-export function readSyncPage(
+export function readSyncValues(
   db: Database,
   user: UserId,
   after: ConversationId | null,
   limit: number,
   withCounts: boolean,
-): SyncPage {
-  const person = db.query("SELECT * FROM users WHERE user = ?").get(user) as UserColumns | null;
-  const found = db.query(selectPage).all(user, after ?? "", limit + 1) as MembershipColumns[];
-  return {
-    user: person && userOf(person),
-    rows: found.slice(0, limit).map((row) => joined(db, user, row)),
-    more: found.length > limit,
-    counts: withCounts ? (db.query(selectCounts).all(user) as CountColumns[]).map(countOf) : [],
-  };
+): SyncValues {
+  const person = db.query(`SELECT ${userSelect} FROM users WHERE user = ?`).values(user)[0] as UserValues | undefined;
+  const rows = db.query(selectPage).values(user, after ?? "", limit + 1);
+  const counts = withCounts ? (db.query(selectCounts).values(user) as unknown as CountValues[]) : [];
+  return [person ?? null, rows.slice(0, limit), rows.length > limit, counts];
 }
 
-function joined(db: Database, user: UserId, row: MembershipColumns): SyncRow {
-  const membership = membershipOf(row);
-  const findHead = db.query(`SELECT ${headSelect} FROM heads h WHERE conversation = ?`);
-  const head = findHead.get(row.conversation) as HeadColumns | null;
-  if (!head) return { membership, head: null, member: null, cursor: null };
-  const findMember = db.query("SELECT * FROM members WHERE cid = ? AND user = ?");
-  const findCursor = db.query("SELECT * FROM cursors WHERE cid = ? AND user = ?");
-  const member = findMember.get(head.cid, user) as MemberColumns | null;
-  const cursor = findCursor.get(head.cid, user) as CursorRow | null;
-  return { membership, head: headOf(head), member: member && memberOf(member), cursor: cursor && cursorOf(cursor) };
+/** The page as the port has it; on the main thread. */
+export function syncPageOf([user, rows, more, counts]: SyncValues): SyncPage {
+  return { user: user && userOf(user), rows: rows.map(syncRowOf), more, counts: counts.map(countOf) };
 }
 
-function countOf(row: CountColumns): SyncCount {
-  return {
-    conversation: row.conversation,
-    muted: row.muted === 1,
-    open: (row.open_epoch ?? 0) !== 0,
-    headOrdinal: row.head_ordinal ?? 0,
-    myTotal: row.total ?? 0,
-    totalsThrough: row.totals_through ?? 0,
-    cursor: { seq: row.seq ?? 0, ordinal: row.ordinal ?? 0, own: row.own ?? 0 },
-    join: { seq: row.join_seq, ordinal: row.join_ordinal, own: row.join_own },
+/** A joined row, cut where its tables meet; a table whose key is null had no row. */
+function syncRowOf(values: readonly unknown[]): SyncRow {
+  let at = membershipWidth;
+  const part = <V, R>(width: number, of: (values: V) => R): R | null => {
+    const cut = values.slice(at, at + width);
+    at += width;
+    return cut[0] === null ? null : of(cut as V);
   };
+  const membership = membershipOf(values as never);
+  const head = part(headWidth, headOf);
+  const member = part(memberWidth, memberOf);
+  return { membership, head, member, cursor: part(cursorWidth, cursorOf) };
 }

@@ -7,7 +7,7 @@ import { reasonOf, StartupError } from "./sqlite-errors";
 import { migrate } from "./migrations";
 import type { WorkerAnswer, WorkerRequest, WorkerStart, WriterStarted } from "./sqlite-messages";
 import { openForReading, openForWriting } from "./sqlite-open";
-import { packBatch, packRows, type PackedWrite, unpackBatch } from "./sqlite-packing";
+import { packBatch, type PackedWrite, unpackBatch } from "./sqlite-packing";
 import { Reader, type ReadName } from "./sqlite-reader";
 import { sqliteMigrations } from "./sqlite-schema";
 import { lockWaitMs, Writer } from "./sqlite-writer";
@@ -58,7 +58,7 @@ function startReader(file: string): Role {
   const db = openForReading(file);
   const reader = new Reader(db);
   const handle: Handle = (name, argument) =>
-    name === "close" ? closed(db) : packRows(reader.read(name as ReadName, argument as unknown[]));
+    name === "close" ? closed(db) : packBatch(reader.read(name as ReadName, argument as unknown[]));
   return { started: null, handle };
 }
 
