@@ -9,9 +9,16 @@ const timeoutMs = 180_000;
 test(
   `ten kills under load, at random moments and at failpoints, break no promise (CRASH_SEED=${seed})`,
   async () => {
-    const { violations, acked } = await runCrashes({ kills: 10, seed, historyFile: null, failpoints: crashPoints });
+    const { violations, settled, surprises, acked } = await runCrashes({
+      kills: 10,
+      seed,
+      historyFile: null,
+      failpoints: crashPoints,
+    });
 
     expect(violations.map(describeViolation)).toEqual([]);
+    expect(settled).toBe(true);
+    expect(surprises).toEqual([]);
     expect(acked).toBeGreaterThan(100);
   },
   timeoutMs,
@@ -34,7 +41,7 @@ describe("negative controls: a server without one of its guarantees is caught", 
       `${failpoints} is caught as ${caughtAs} (CRASH_SEED=${seed})`,
       async () => {
         const { violations } = await runCrashes({
-          kills: 3,
+          kills: 2,
           seed,
           historyFile: null,
           environment: { PARLEY_FAILPOINTS: failpoints },

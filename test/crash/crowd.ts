@@ -13,6 +13,8 @@ const queuedMax = 200;
 /** Every device of everybody. */
 export class Crowd {
   readonly clients: readonly ResumingClient[];
+  /** Refusals that a server which keeps its promises does not answer. */
+  readonly surprises: string[] = [];
   readonly #random: Random;
   readonly #run: string;
   /** Conversations in which everybody listed may send. */
@@ -91,19 +93,19 @@ export class Crowd {
     await Promise.all(this.#busy);
   }
 
-  /** Resolves once everything queued is acknowledged and everybody has everything. Rejects after a minute. */
-  async quiesce(): Promise<void> {
-    await until("everything is acknowledged", () =>
-      this.clients.every((client) => client.online && client.queued === 0),
-    );
-    const heads = await this.heads();
-    const has = (client: ResumingClient, conv: string): boolean => {
-      const known = client.known.get(conv);
-      return !known || (known.member && known.position >= (heads.get(conv) ?? 0));
-    };
-    await until("everybody has everything", () =>
-      this.clients.every((client) => this.conversations.every((conv) => has(client, conv))),
-    );
+  /** Waits until everything queued is acknowledged and everybody has everything; false: not within `timeoutMs`. */
+  async settles(timeoutMs: number): Promise<boolean> {
+    const deadline = performance.now() + timeoutMs;
+    const settled = (heads: ReadonlyMap<string, number>): boolean =>
+      this.clients.every(
+        (client) =>
+          client.online && client.queued === 0 && [...heads].every(([conv, head]) => hasAll(client, conv, head)),
+      );
+    while (!settled(await this.heads())) {
+      if (performance.now() > deadline) return false;
+      await pause(20);
+    }
+    return true;
   }
 
   /** The heads as a fresh question answers them. */
@@ -152,11 +154,12 @@ export class Crowd {
     if (some.length > 0) this.#keep(client.repeat(this.#random.pick(some)));
   }
 
-  /** Keeps count of what is under way. That somebody is no member just now is part of the game. */
+  /** Keeps count of what is under way, and of refusals that nobody expects. That somebody is no member just now is expected. */
   #keep(done: Promise<unknown>): void {
     const kept = done
       .catch((error: unknown) => {
-        if (!(error instanceof Refused) || error.code !== "no_access") throw error;
+        if (!(error instanceof Refused)) throw error;
+        if (error.code !== "no_access") this.surprises.push(error.message);
       })
       .finally(() => this.#busy.delete(kept));
     this.#busy.add(kept);
@@ -178,6 +181,12 @@ export class Crowd {
       await pause(this.#random.between(50, 400));
     }
   }
+}
+
+/** Whether a client has a conversation's whole log, or is in no such conversation. */
+function hasAll(client: ResumingClient, conv: string, head: number): boolean {
+  const known = client.known.get(conv);
+  return !known || (known.member && known.position >= head);
 }
 
 /** How long {@link until} waits at most. */

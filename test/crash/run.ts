@@ -20,12 +20,18 @@ export interface CrashPlan {
   readonly environment?: Readonly<Record<string, string>>;
   /** Failpoints at which the server ends itself, in place of every other kill. */
   readonly failpoints?: readonly string[];
+  /** How long clients may take to catch up in the end. */
+  readonly settleMs?: number;
   readonly say?: (line: string) => void;
 }
 
 /** What a run found. */
 export interface CrashOutcome {
   readonly violations: readonly Violation[];
+  /** Whether everybody's sends were acknowledged, and everybody had everything, in the end. */
+  readonly settled: boolean;
+  /** Refusals that nobody expects, such as a read mark past the head of what was delivered. */
+  readonly surprises: readonly string[];
   readonly acked: number;
   readonly kills: number;
 }
@@ -33,7 +39,9 @@ export interface CrashOutcome {
 /** Points of the server's code at which it is ended; see src/lib/failpoints.ts. */
 export const crashPoints = ["commit.before", "commit.after", "ack.before-fanout"] as const;
 
-/** Runs a plan to its end. Rejects when the server does not come back, or its clients do not catch up. */
+const settleMs = 60_000;
+
+/** Runs a plan to its end. Rejects when the server does not come back. */
 export async function runCrashes(plan: CrashPlan): Promise<CrashOutcome> {
   const random = new Random(plan.seed);
   const recorder = new Recorder();
@@ -47,12 +55,12 @@ export async function runCrashes(plan: CrashPlan): Promise<CrashOutcome> {
     plan.say?.(`kill ${kill + 1} of ${plan.kills}: ${crowd.acked} sends acknowledged so far`);
   }
   await crowd.hush();
-  await crowd.quiesce();
+  const settled = await crowd.settles(plan.settleMs ?? settleMs);
   await readLogs(server, crowd, recorder);
   await crowd.leaveAll();
   const violations = recorder.finish();
-  if (plan.historyFile !== null) await recorder.save(plan.historyFile);
-  return { violations, acked: crowd.acked, kills: plan.kills };
+  if (plan.historyFile !== null) recorder.save(plan.historyFile);
+  return { violations, settled, surprises: crowd.surprises, acked: crowd.acked, kills: plan.kills };
 }
 
 /** Lets the server work, ends it, and starts it again. */
@@ -157,8 +165,10 @@ async function main(): Promise<number> {
     say: (line) => console.log(line),
   });
   for (const violation of outcome.violations) console.log(describeViolation(violation));
+  for (const surprise of outcome.surprises) console.log(`nobody expected: ${surprise}`);
+  if (!outcome.settled) console.log(`the clients did not catch up within ${settleMs / 1000} s`);
   console.log(`${outcome.kills} kills, ${outcome.acked} acknowledged sends, ${outcome.violations.length} violations`);
-  return outcome.violations.length > 0 ? 1 : 0;
+  return outcome.settled && outcome.violations.length + outcome.surprises.length === 0 ? 0 : 1;
 }
 
 if (import.meta.main) process.exit(await main());

@@ -33,6 +33,11 @@ export class ServerProcess implements AsyncDisposable {
     return `ws://127.0.0.1:${this.port}/v1/ws`;
   }
 
+  /** Process id of the present life. */
+  get pid(): number {
+    return this.#child?.pid ?? 0;
+  }
+
   /** Settles with the exit code once the present life ends. */
   get exited(): Promise<number> {
     return this.#child?.exited ?? Promise.resolve(0);

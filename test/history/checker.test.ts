@@ -169,7 +169,8 @@ test("a recorded history is judged, closed and read back as it was written", asy
   const file = `${process.env["TMPDIR"] ?? "/tmp"}/parley-history-${crypto.randomUUID()}.jsonl`;
 
   expect(recorder.finish().map((violation) => violation.name)).toEqual(["I1"]);
-  await recorder.save(file);
+  await Bun.write(file, "what an earlier run left behind\n".repeat(100));
+  recorder.save(file);
   const events = parseHistory(await Bun.file(file).text());
   await Bun.file(file).delete();
 

@@ -1,9 +1,12 @@
 // Writes down what a harness observes, in the order it observes it, for checker.ts. One recorder a run.
+import { closeSync, openSync, writeSync } from "node:fs";
 import { check } from "./checker";
 import type { Violation } from "./checker";
 import type { HistoryEvent, LogLine, Recv } from "./events";
 
 type Untimed<E> = E extends unknown ? Omit<E, "e" | "t"> : never;
+
+const linesPerWrite = 10_000;
 
 /** A history being written. Times are taken here, so that every event stands on one monotonic clock. */
 export class Recorder {
@@ -68,9 +71,10 @@ export class Recorder {
    * regression and is left out; one that lags behind what this very device was told is.
    */
   readPushed(device: string, user: string, conv: string, seq: number): void {
-    const own = this.#ofDevice.get(JSON.stringify([device, conv])) ?? 0;
+    const key = JSON.stringify([user, device, conv]);
+    const own = this.#ofDevice.get(key) ?? 0;
     const anybody = this.#highest.get(JSON.stringify([user, conv])) ?? 0;
-    if (seq >= own && seq < anybody) this.#ofDevice.set(JSON.stringify([device, conv]), seq);
+    if (seq >= own && seq < anybody) this.#ofDevice.set(key, seq);
     else this.readSeen(device, user, conv, seq);
   }
 
@@ -93,11 +97,17 @@ export class Recorder {
     return violations;
   }
 
-  /** Writes the history, one JSON object a line. */
-  async save(file: string): Promise<void> {
-    const writer = Bun.file(file).writer();
-    for (const event of this.#events) void writer.write(`${JSON.stringify(event)}\n`);
-    await writer.end();
+  /** Writes the history, one JSON object a line, in place of what the file held. */
+  save(file: string): void {
+    const descriptor = openSync(file, "w");
+    try {
+      for (let at = 0; at < this.#events.length; at += linesPerWrite) {
+        const lines = this.#events.slice(at, at + linesPerWrite).map((event) => `${JSON.stringify(event)}\n`);
+        writeSync(descriptor, lines.join(""));
+      }
+    } finally {
+      closeSync(descriptor);
+    }
   }
 
   #isLate(user: string, conv: string, seq: number, asked: ReadonlyMap<string, number>): boolean {
@@ -107,7 +117,7 @@ export class Recorder {
 
   #note(device: string, user: string, conv: string, seq: number): void {
     raise(this.#highest, JSON.stringify([user, conv]), seq);
-    raise(this.#ofDevice, JSON.stringify([device, conv]), seq);
+    raise(this.#ofDevice, JSON.stringify([user, device, conv]), seq);
   }
 
   #now(): number {
