@@ -80,6 +80,19 @@ test("a backup to a folder that does not exist says so and leaves nothing", () =
     });
   }));
 
+test("a backup never replaces a file, least of all the data itself", () =>
+  inFolder(async (folder) => {
+    const { live, backup } = await backedUp(folder);
+    await withStore(live, async (store) => {
+      for (const taken of [live, backup]) {
+        expect(await store.backup(taken, () => {}).catch((error: Error) => error.message)).toContain("exists");
+      }
+      expect((await wholeLog(store, room)).length).toBe(512);
+    });
+    const itself = await restoreSqlite({ from: live, to: live, force: true }).catch((error: Error) => error.message);
+    expect(itself).toContain("the data itself");
+  }));
+
 test("a restore brings the data under a new generation and higher epochs", () =>
   inFolder(async (folder) => {
     const { backup, epoch, generation } = await backedUp(folder);

@@ -1,12 +1,13 @@
 // Makes a consistent, verified and durable copy of a database file: the work of a backup's thread, and parts of a restore.
 import { Database } from "bun:sqlite";
-import { closeSync, fsyncSync, openSync, renameSync, rmSync } from "node:fs";
+import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { openForReading } from "./sqlite-open";
 
 /** In the copier's thread: `VACUUM INTO` reads one snapshot, so commits go on and the copy is of one moment. */
 export function copyConsistently(from: string, to: string): void {
   const copy = partialName(to);
+  if (existsSync(to)) throw new Error(`${to} exists; choose another name, or remove it first`);
   rmSync(copy, { force: true });
   const db = openForReading(from);
   try {

@@ -1,7 +1,16 @@
 // Restore: a verified copy of a backup takes the place of the data, under a new generation and with epochs carried upward.
 // The server is stopped meanwhile. A crash at any moment leaves the target as it was, or whole and new.
 import { Database } from "bun:sqlite";
-import { createReadStream, createWriteStream, existsSync, linkSync, renameSync, rmSync, statSync } from "node:fs";
+import {
+  createReadStream,
+  createWriteStream,
+  existsSync,
+  linkSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { failpoint } from "../lib/failpoints";
@@ -44,6 +53,9 @@ export async function restoreSqlite(options: RestoreOptions): Promise<Restored> 
     throw new StartupError(
       `${to} exists; stop its server and restore with --force to replace it, or choose another folder`,
     );
+  }
+  if (replaces && realpathSync(from) === realpathSync(to)) {
+    throw new StartupError(`${from} is the data itself; name a backup of it`);
   }
   const copy = `${to}.restoring`;
   drop(copy);

@@ -1,6 +1,9 @@
 // One batch, one transaction: what SQLite's own failures do to it, and that one bad write harms no other.
 import { Database } from "bun:sqlite";
 import { afterEach, expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { configureFailpoints } from "../lib/failpoints";
 import { migrate } from "./migrations";
 import { packConversation, type PackedConversation } from "./sqlite-packing";
@@ -66,6 +69,28 @@ test("a write whose rows SQLite cannot hold is refused alone", () => {
 
   expect(outcomesOf(result)).toEqual(["stored", "refused", "stored", "refused", "stored"]);
   expect([result.failure, count(db)]).toEqual([null, 6]);
+});
+
+test("a COMMIT that fails answers unknown for the whole batch and leaves no transaction open", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "parley-writer-"));
+  // Without a write-ahead log a reader holds up the COMMIT itself.
+  using db = new Database(join(folder, "data.sqlite"));
+  migrate(db, sqliteMigrations);
+  const writer = new Writer(db);
+  const epoch = writer.claim(allPartitions);
+  using reader = new Database(db.filename, { readonly: true });
+  reader.run("BEGIN");
+  reader.query("SELECT count(*) FROM heads").get();
+  const batch = [room, conversationNamed("other")].map((each) => packConversation(append(each, epoch, entries(1, 2))));
+
+  const failed = writer.commit(batch);
+  const left = db.inTransaction;
+  reader.run("COMMIT");
+
+  expect([outcomesOf(failed), left]).toEqual([["unknown", "unknown"], false]);
+  expect(failed.failure).toContain("locked");
+  expect(outcomesOf(writer.commit(batch))).toEqual(["stored", "stored"]);
+  await rm(folder, { recursive: true });
 });
 
 test("a failure before the commit is refused, one after it leaves the rows", () => {

@@ -47,9 +47,20 @@ function lookUpCases(open: OpenSubject): void {
 
   test("client ids are opaque: quotes, spaces, zero bytes and any script are kept apart", () =>
     withStore(open, async (store, epoch) => {
-      const ids = ["'; --", "a b", "a\u0000b", "a", "A", "\u00e9", "e\u0301", "漢字🎈", "%_*"].map(
-        (id) => id as ClientId,
-      );
+      const ids = [
+        "'; --",
+        "a b",
+        "a\u0000b",
+        "a",
+        "A",
+        "\u00e9",
+        "e\u0301",
+        "漢字🎈",
+        "%_*",
+        `\ufeff${"x".repeat(60)}`,
+        "x".repeat(60),
+        "\ufeff",
+      ].map((id) => id as ClientId);
       const rows = ids.map((clientId, at) => entry(at + 1, { clientId }));
       expect((await store.commit(append(room, epoch, rows))).outcome).toBe("stored");
       const found = await store.findClientIds(
