@@ -124,6 +124,10 @@ export function digestOfEntry(entry: Uint8Array): number {
   return digestOf(encode((decode(entry) as EntryTuple)[9]));
 }
 
+/**
+ * One commit in flight, everything else behind it, in the order submitted. Every work and move is answered exactly once:
+ * stored, refused, retry or unknown; only {@link CommitPipeline.end} with null leaves them unanswered, to their deadline.
+ */
 export class CommitPipeline {
   readonly #state: ConversationState;
   readonly #host: CommitHost;

@@ -16,6 +16,7 @@ const pushEntriesMax = 1024;
 /** Entries looked at in one step of catching up. */
 const stepEntries = 1000;
 
+/** Hands entries to the gateway in the order of seqs; synchronous, so nothing can come in between a batch's frames. */
 export class ConversationFanout {
   readonly #store: Store;
   readonly #gateway: Gateway;

@@ -22,6 +22,7 @@ const changeNames = {
 /** Told to itself by the actor, so that repeating runs in its own turn. */
 export const repeatTells = { op: "repeatTells" } as const;
 
+/** Repeats each change about once a second until it is confirmed; at most `inFlightMax` are on their way at once. */
 export class ConversationFeeds {
   readonly #state: ConversationState;
   readonly #ctx: PlacedContext;

@@ -24,10 +24,12 @@ const countStep = 50_000;
 
 const nowhere: Mark = { seq: 0, ordinal: 0, own: 0 };
 
+/** A mark as it stands on the wire. */
 export function toMarkTuple({ seq, ordinal, own }: Mark): MarkTuple {
   return [seq, ordinal, own];
 }
 
+/** See the head of this file. Reads of the store run beside the mailbox; {@link ConversationMarks.isIdle} tells when none does. */
 export class ConversationMarks {
   readonly #state: ConversationState;
   readonly #host: Pick<CommitHost, "store" | "conversation">;
@@ -75,14 +77,19 @@ export class ConversationMarks {
         const version = this.#totalsVersion;
         const rows = await this.#host.store.readCursors(this.#host.conversation, missing);
         if (version !== this.#totalsVersion) continue;
-        const found = new Map(rows.map((row) => [row.user, row]));
-        for (const user of missing)
-          if (!this.#cursors.has(user)) this.#cursors.set(user, found.get(user) ?? { user, ...nowhere, total: 0 });
+        this.#keep(missing, rows);
         missing = [];
       }
     } finally {
       this.#busy--;
     }
+  }
+
+  /** Whoever has no row stands at nothing; what came into memory meanwhile is newer. */
+  #keep(users: readonly UserId[], rows: readonly CursorRow[]): void {
+    const found = new Map(rows.map((row) => [row.user, row]));
+    for (const user of users)
+      if (!this.#cursors.has(user)) this.#cursors.set(user, found.get(user) ?? { user, ...nowhere, total: 0 });
   }
 
   /** Drops the cache when it is large. Called when nothing is under way. */

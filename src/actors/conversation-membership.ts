@@ -3,7 +3,7 @@
 import { AppError } from "../lib/errors";
 import { encode } from "../protocol/codec";
 import { entryKinds, memberChanges } from "../protocol/entry";
-import type { ConversationSet, MemberChange, Role } from "../protocol/entry";
+import type { ConversationBody, ConversationSet, MemberChange, Role } from "../protocol/entry";
 import type { ClientId, Seq, UserId } from "../protocol/ids";
 import { limits } from "../protocol/limits";
 import type { Args } from "../protocol/operations";
@@ -26,6 +26,7 @@ export function earlier(draft: Draft, user: UserId, clientId: ClientId, kind: nu
   return used.seq;
 }
 
+/** Makes the conversation with its first members; its creator owns it, unless it is direct. Repeated, it changes nothing. */
 export function create(draft: Draft, rules: MembershipRules, user: UserId, args: Args<"create">): void {
   const [typeName, clientId, set, named] = args;
   const { state } = draft;
@@ -38,7 +39,10 @@ export function create(draft: Draft, rules: MembershipRules, user: UserId, args:
   checkCreate(rules.type, user, set, others);
   state.staged.type = typeName;
   applySet(draft, set ?? {});
-  const seq = draft.append(entryKinds.conversation, false, user, clientId, [typeName, set ?? {}]);
+  const seq = draft.append(entryKinds.conversation, false, user, clientId, [
+    typeName,
+    set ?? {},
+  ] satisfies ConversationBody);
   note(draft, user, clientId, seq, entryKinds.conversation);
   const creatorRole = rules.type.direct ? "member" : "owner";
   const changes: Change[] = [
@@ -48,6 +52,7 @@ export function create(draft: Draft, rules: MembershipRules, user: UserId, args:
   addAll(draft, rules, user, null, changes, 1);
 }
 
+/** Lets a person in by themselves, where the type says so. */
 export function join(draft: Draft, rules: MembershipRules, user: UserId, clientId: ClientId): Seq {
   const { state } = draft;
   const before = earlier(draft, user, clientId, entryKinds.members);
@@ -59,6 +64,7 @@ export function join(draft: Draft, rules: MembershipRules, user: UserId, clientI
   return addAll(draft, rules, user, clientId, [{ user, role: "member" }], null);
 }
 
+/** Takes a member out at their own wish. The last owner of others hands over first. */
 export function leave(draft: Draft, rules: MembershipRules, user: UserId, clientId: ClientId): Seq {
   const before = earlier(draft, user, clientId, entryKinds.members);
   if (before !== null) return before;
@@ -69,6 +75,7 @@ export function leave(draft: Draft, rules: MembershipRules, user: UserId, client
   return dropAll(draft, user, clientId, memberChanges.left, [user]);
 }
 
+/** Adds people; those who are members already are passed over. For owners and admins. */
 export function add(draft: Draft, rules: MembershipRules, user: UserId, args: Args<"add">): Seq {
   const [, clientId, users, role] = args;
   const before = earlier(draft, user, clientId, entryKinds.members);
@@ -82,6 +89,7 @@ export function add(draft: Draft, rules: MembershipRules, user: UserId, args: Ar
   return addAll(draft, rules, user, clientId, changes, null);
 }
 
+/** Takes others out; those who are no members are passed over. Admins remove members, owners everybody. */
 export function remove(draft: Draft, rules: MembershipRules, user: UserId, args: Args<"remove">): Seq {
   const [, clientId, users] = args;
   const before = earlier(draft, user, clientId, entryKinds.members);
@@ -98,6 +106,7 @@ export function remove(draft: Draft, rules: MembershipRules, user: UserId, args:
   return dropAll(draft, user, clientId, memberChanges.removed, removed);
 }
 
+/** Gives a member another role. For owners; one owner stays. */
 export function changeRole(draft: Draft, rules: MembershipRules, user: UserId, args: Args<"role">): Seq {
   const [, clientId, other, role] = args;
   const before = earlier(draft, user, clientId, entryKinds.members);
@@ -115,6 +124,7 @@ export function changeRole(draft: Draft, rules: MembershipRules, user: UserId, a
   return seq;
 }
 
+/** Changes name, picture or custom fields. For owners and admins. */
 export function update(draft: Draft, rules: MembershipRules, user: UserId, args: Args<"update">): Seq {
   const [, clientId, set] = args;
   const before = earlier(draft, user, clientId, entryKinds.conversation);
@@ -122,7 +132,7 @@ export function update(draft: Draft, rules: MembershipRules, user: UserId, args:
   adminOrRefuse(draft, rules, user);
   if (Object.keys(set).length === 0) throw new AppError("bad_request", "set names nothing to change");
   applySet(draft, set);
-  const seq = draft.append(entryKinds.conversation, false, user, clientId, [null, set]);
+  const seq = draft.append(entryKinds.conversation, false, user, clientId, [null, set] satisfies ConversationBody);
   note(draft, user, clientId, seq, entryKinds.conversation);
   return seq;
 }

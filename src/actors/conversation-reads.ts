@@ -22,6 +22,7 @@ export function entryOf({ bytes }: Pick<EntryRow, "bytes">): EntryTuple {
   return decode(bytes) as EntryTuple;
 }
 
+/** At most `readsMax` pages are read at once; each answer obeys the floor of whoever asked. */
 export class ConversationReads {
   readonly #store: Store;
   readonly #conversation: ConversationId;

@@ -18,6 +18,7 @@ export const flushReceipts = { op: "flushReceipts" } as const;
 /** Told to itself by the actor when the author's count is due. */
 export const countReaders = { op: "countReaders" } as const;
 
+/** See the head of this file. What is not delivered is lost: cursors are the truth, and are asked for. */
 export class ConversationReceipts {
   readonly #store: Store;
   readonly #gateway: Gateway;

@@ -11,6 +11,7 @@ import type { Draft } from "./conversation-commits";
 import type { Member } from "./conversation-state";
 import type { ConversationType } from "./conversation-types";
 
+/** One message of a `send`. */
 export type SendItem = readonly [ClientId, MessageBody];
 
 /** Stages what can be staged; one outcome an item, in order. */

@@ -1,6 +1,5 @@
 // What a conversation's activation holds in memory: the committed state, and beside it what is staged for the next commits.
 // Owned by the conversation actor. Nothing outside reads the staged side (output gate); a rollback throws it away (G1, G3).
-import { entryKinds } from "../protocol/entry";
 import type { MembersBody, Role } from "../protocol/entry";
 import type { ClientId, Seq, UserId } from "../protocol/ids";
 import type { Mark } from "../protocol/unread";
@@ -65,10 +64,12 @@ export const noHead: Readonly<Head> = {
   lastMessageSeq: 0,
 };
 
+/** Key of a client id within one conversation; neither part holds a blank where it could mislead: user ids have none. */
 export function idKey(sender: UserId, clientId: ClientId): string {
   return `${sender} ${clientId}`;
 }
 
+/** See the head of this file. Everything is bounded: by members, or by `recentMax` and `usedIdsMax`. */
 export class ConversationState {
   /** As the store has it. */
   committed: Readonly<Head> = noHead;
@@ -224,9 +225,4 @@ export class ConversationState {
       break;
     }
   }
-}
-
-/** Whether an entry of this kind shows as a message. */
-export function isMessage(kind: number): boolean {
-  return kind === entryKinds.message;
 }

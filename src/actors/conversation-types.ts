@@ -20,6 +20,7 @@ export interface ConversationType {
   readonly membersMax: number;
 }
 
+/** The types of a deployment, by name. */
 export type ConversationTypes = ReadonlyMap<string, ConversationType>;
 
 const group: ConversationType = {

@@ -61,6 +61,7 @@ export type UserAsk =
   /** Answers `Results["settings"]`; `no_access` without a membership. */
   | { readonly op: "settings"; readonly args: Args<"settings"> };
 
+/** The answer to `signIn`. */
 export interface SignedIn {
   readonly userSeq: UserSeq;
 }
@@ -71,6 +72,7 @@ export type UserTell =
   /** As for conversations: activate, and hand out what a predecessor could not. */
   | { readonly op: "reopen" };
 
+/** One person's membership of one conversation, as the log has it. */
 export interface MembershipTell {
   /** A change of membership, committed in the log at `seq`; repeated until `fed` comes back. */
   readonly op: "membership";
