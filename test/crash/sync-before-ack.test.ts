@@ -29,10 +29,10 @@ async function traceOneSend(environment: Readonly<Record<string, string>>): Prom
   connection.close();
   other.close();
   // The tracer runs on its own (-D), so that the server is the child that is stopped; its last line says that the server ended.
-  const ended = `${server.pid} +++ exited`;
+  const ended = new RegExp(`^${server.pid} +\\+\\+\\+ exited`, "m");
   await server.stop();
   let trace = "";
-  while (!trace.includes(ended)) trace = await Bun.file(file).text();
+  while (!ended.test(trace)) trace = await Bun.file(file).text();
   return orderOfSyncs(trace, body, ackLetters);
 }
 

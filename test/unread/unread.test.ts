@@ -5,7 +5,7 @@ import { World } from "./world";
 
 const seeds = process.env["UNREAD_SEED"]
   ? [Number(process.env["UNREAD_SEED"])]
-  : Array.from({ length: 4 }, () => Math.floor(Math.random() * 2 ** 31));
+  : Array.from({ length: Number(process.env["UNREAD_RUNS"] ?? 4) }, () => Math.floor(Math.random() * 2 ** 31));
 const rounds = 8;
 const stepsPerRound = 25;
 const server = new ServerProcess();
@@ -15,13 +15,20 @@ afterAll(() => server[Symbol.asyncDispose]());
 
 for (const seed of seeds) {
   test(`server, clients and a count over the log agree on every unread number (UNREAD_SEED=${seed})`, async () => {
-    await using world = await World.begin(server, new Random(seed));
+    const random = new Random(seed);
+    await using world = await World.begin(server, random);
+    const killedIn = random.int(rounds);
     for (let round = 0; round < rounds; round++) {
       for (let step = 0; step < stepsPerRound; step++) await world.step();
+      if (round === killedIn) {
+        await server.kill();
+        await server.start();
+      }
       await world.settle();
       const differences = await world.differences();
       if (differences.length > 0) console.error(`seed ${seed}, round ${round}:\n${world.trace.join("\n")}`);
       expect(differences).toEqual([]);
     }
+    expect(await world.size()).toBeGreaterThan(100);
   }, 120_000);
 }

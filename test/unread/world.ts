@@ -2,7 +2,7 @@
 import { createClient, memoryStorage } from "../../src/client";
 import type { ClientStorage, ParleyClient } from "../../src/client";
 import { Connection } from "../crash/connection";
-import { until } from "../crash/crowd";
+import { pause, until } from "../crash/crowd";
 import type { ServerProcess } from "../crash/server-process";
 import type { Random } from "../sim/random";
 import { FlakyNetwork } from "./flaky-network";
@@ -119,6 +119,7 @@ export class World implements AsyncDisposable {
       mend: 3,
       restart: 1,
       mute: 1,
+      rest: 8,
     });
     const device = this.#random.pick(this.devices);
     const conversation = this.#random.pick(this.#conversations);
@@ -146,6 +147,8 @@ export class World implements AsyncDisposable {
         return device.client.connect();
       case "restart":
         return device.restart();
+      case "rest":
+        return pause(this.#random.between(1, 10));
       case "mute":
         return this.#change(device.client.conversation(conversation).settings({ muted: this.#random.chance(0.5) }));
     }
@@ -193,6 +196,15 @@ export class World implements AsyncDisposable {
     );
     this.#marking.add(settled);
     void settled.finally(() => this.#marking.delete(settled));
+  }
+
+  /** Entries in all logs: how much the counts are about. */
+  async size(): Promise<number> {
+    const connection = await this.#ask(this.devices[0]!.user);
+    let entries = 0;
+    for (const conversation of this.#conversations) entries += (await readWholeLog(connection, conversation)).length;
+    connection.close();
+    return entries;
   }
 
   /** Mends every network and waits until nothing is queued and everybody has heard everything. */
