@@ -65,7 +65,7 @@ export const noHead: Readonly<Head> = {
 };
 
 /** Key of a client id within one conversation; neither part holds a blank where it could mislead: user ids have none. */
-export function idKey(sender: UserId, clientId: ClientId): string {
+function idKey(sender: UserId, clientId: ClientId): string {
   return `${sender} ${clientId}`;
 }
 
