@@ -18,11 +18,11 @@ export class FailpointError extends Error {
 }
 
 /** The exception to "no global state": a failpoint must be reachable from anywhere and cost nothing when off. */
-class State {
-  static given = "";
-  static armed: ReadonlyMap<string, Armed> | null = null;
-  static controls: ReadonlySet<string> | null = null;
-}
+const state: { given: string; armed: ReadonlyMap<string, Armed> | null; controls: ReadonlySet<string> | null } = {
+  given: "",
+  armed: null,
+  controls: null,
+};
 
 const form = /^(?<name>[a-z][\w.-]*)(?:=(?<action>exit|end|throw|delay)(?::(?<ms>\d{1,6}))?(?:@(?<on>\d{1,9}))?)?$/i;
 
@@ -42,24 +42,24 @@ export function configureFailpoints(spec: string): void {
     if (action) points.set(name, { action: action as Action, ms: Number(ms ?? 0), on: Number(on ?? 0), hits: 0 });
     else names.add(name);
   }
-  State.given = spec;
-  State.armed = points.size > 0 ? points : null;
-  State.controls = names.size > 0 ? names : null;
+  state.given = spec;
+  state.armed = points.size > 0 ? points : null;
+  state.controls = names.size > 0 ? names : null;
 }
 
 /** What {@link configureFailpoints} was given last: for the first message of a worker, which has its own copy of this state. */
 export function failpointSpec(): string {
-  return State.given;
+  return state.given;
 }
 
 /** A place where a test may stop, fail or delay this process. Costs one comparison when nothing is armed. */
 export function failpoint(name: string): void {
-  if (State.armed !== null) hit(State.armed.get(name));
+  if (state.armed !== null) hit(state.armed.get(name));
 }
 
 /** Whether a negative control is on: code that keeps a guarantee asks, and leaves it unkept so that the proof can fail. */
 export function isControlOn(name: string): boolean {
-  return State.controls?.has(name) ?? false;
+  return state.controls?.has(name) ?? false;
 }
 
 function hit(point: Armed | undefined): void {
