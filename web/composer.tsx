@@ -1,6 +1,6 @@
 // Where a message is written: Enter sends, Shift+Enter begins a line, the draft is kept until it is sent.
 import type { JSX, TargetedKeyboardEvent } from "preact";
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { loadDraft, saveDraft } from "./drafts";
 import { SendIcon } from "./icons";
 
@@ -20,7 +20,8 @@ export function Composer({ me, conversation, to, onSend, onTyping }: ComposerPro
   const [trouble, setTrouble] = useState<string | null>(null);
   const field = useRef<HTMLTextAreaElement>(null);
   useGrowing(field, text);
-  useEffect(() => {
+  // Before it is painted: whoever sees the field may type.
+  useLayoutEffect(() => {
     // On a phone the keyboard would cover what one came to read.
     if (matchMedia("(hover: hover)").matches) field.current?.focus();
   }, []);

@@ -1,6 +1,6 @@
 // A modal window: focus stays inside, Escape and a click beside it close it. The browser's own <dialog> does the work.
 import type { ComponentChildren, JSX } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { CloseIcon } from "./icons";
 
 interface DialogProps {
@@ -12,7 +12,7 @@ interface DialogProps {
 /** Open as long as it is rendered. */
 export function Dialog({ title, onClose, children }: DialogProps): JSX.Element {
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     dialog.current?.showModal();
   }, []);
   return (

@@ -1,6 +1,6 @@
 // The first screen: a name where the server offers demo sign-in, a token where it does not.
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Logo } from "./icons";
 import { demoToken, type Identity, nameTrouble, offersDemo } from "./identity";
 
@@ -160,7 +160,7 @@ function Trouble({ id, text }: { readonly id: string; readonly text: string | nu
 
 function useFocus(): { readonly current: HTMLInputElement | null } {
   const input = useRef<HTMLInputElement>(null);
-  useEffect(() => input.current?.focus(), []);
+  useLayoutEffect(() => input.current?.focus(), []);
   return input;
 }
 

@@ -1,7 +1,7 @@
 // Begins a conversation: with one person, or a group with a name.
 // Somebody who never signed in is an error that names them; nothing of a failed attempt stays behind.
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { ConversationRow, ParleyClient } from "../src/client/types";
 import { Avatar } from "./avatar";
 import { Dialog } from "./dialog";
@@ -26,7 +26,7 @@ export function StartDialog({ client, rows, onStarted, onClose }: StartDialogPro
   const [people, setPeople] = useState("");
   const { trouble, busy, submit } = useStart(client, onStarted);
   const field = useRef<HTMLInputElement>(null);
-  useEffect(() => field.current?.focus(), []);
+  useLayoutEffect(() => field.current?.focus(), []);
   const known = rows.flatMap(({ peer }) => peer ?? []).slice(0, 8);
   const users = [...new Set(people.split(/[\s,;]+/).filter((word) => word !== ""))];
 
