@@ -49,7 +49,7 @@ class Recorder implements Gateway {
   }
 }
 
-async function world(fault: (kind: string) => StoreFault | null = () => null) {
+async function world(fault: (kind: string) => StoreFault | null = () => null, conversationsPerUserMax = 10_000) {
   const store = new MemoryStore({ fault: (call) => fault(call.kind) });
   const gateway = new Recorder();
   const secret = { ...(builtInTypes.group as ConversationType), historyForNewMembers: false };
@@ -61,7 +61,7 @@ async function world(fault: (kind: string) => StoreFault | null = () => null) {
       store,
       clock: systemClock,
       kinds: [
-        conversationKind({ store, gateway, types, clock: systemClock, reopen }, limits),
+        conversationKind({ store, gateway, types, clock: systemClock, reopen, conversationsPerUserMax }, limits),
         userKind({ store, gateway, clock: systemClock, reopen: () => undefined }, limits),
       ],
       events: { failed: (...what) => gateway.trace.push(`failed ${what}`), dropped: () => undefined },
@@ -284,4 +284,17 @@ test("an outcome nobody knows is answered so, and the retry learns the truth", a
   fault = null;
   expect(await send(group, ann, "a", "b")).toEqual([3, 4]);
   expect(gateway.entries.map(([seq]) => seq)).toEqual([1, 2, 3, 4]);
+});
+
+test("nobody comes into more conversations than one person may have", async () => {
+  const { create, ask, restart } = await world(() => null, 2);
+  const first = await create("group", ann, "1", [bob]);
+  await create("group", ann, "2", []);
+  await restart();
+  expect(await codeOf(create("group", ann, "3", []))).toBe("limit_reached");
+  const channel = await create("channel", cat, "news", [bob]);
+  await restart();
+  expect(await codeOf(ask(channel, "join", ann, "j"))).toBe("limit_reached");
+  expect(await codeOf(ask(channel, "add", cat, "a", [ann], null))).toBe("limit_reached");
+  expect(await ask(first, "leave", bob, "bye")).toEqual([3]);
 });

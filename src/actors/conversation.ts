@@ -5,6 +5,7 @@ import { AppError, toAppError } from "../lib/errors";
 import { failpoint } from "../lib/failpoints";
 import { decode, encodePush } from "../protocol/codec";
 import type { ClientId, ConversationId, Seq, UserId } from "../protocol/ids";
+import { limits } from "../protocol/limits";
 import type { InfoTuple, MembershipTuple } from "../protocol/operations";
 import type { CursorRow, OpenedConversation, Store } from "../storage/store";
 import type { ActorKind, PlacedActor, PlacedContext, Reply } from "./actor";
@@ -31,6 +32,8 @@ export interface ConversationDeps {
   readonly gateway: Gateway;
   readonly types: ConversationTypes;
   readonly clock: Clock;
+  /** Checked against people's feeds, so a burst may pass it by what is on its way. Absent: as in `limits`. */
+  readonly conversationsPerUserMax?: number;
   /** Tells the conversation's actor `{ op: "reopen" }`, through the router. */
   readonly reopen: (conversation: string) => void;
 }
@@ -48,11 +51,11 @@ type Message = ConversationAsk | ConversationTell | { readonly op: "repeatTells"
 const tailEntries = 64;
 
 /** The kind to hand to the actor system. */
-export function conversationKind(deps: ConversationDeps, limits: KindLimits): ActorKind {
+export function conversationKind(deps: ConversationDeps, kindLimits: KindLimits): ActorKind {
   const lost = new LostActivations(deps.clock, deps.reopen);
   return {
     name: "conversation",
-    ...limits,
+    ...kindLimits,
     activate: (ctx) =>
       lost.takeOver(ctx.key, async (after) => {
         const opened = await deps.store.openConversation(ctx.key as ConversationId, ctx.epoch, tailEntries);
@@ -237,17 +240,26 @@ class Conversation implements PlacedActor, ConversationPeek {
   async #prepare(ask: Change): Promise<void> {
     if (ask.op === "create") {
       if (!this.#typeNamed(ask.args[0])) throw new AppError("bad_request", `there is no type ${ask.args[0]}`);
-      return this.#existing(ask.args[3] ?? []);
+      return this.#admissible([ask.user, ...(ask.args[3] ?? [])]);
     }
-    if (ask.op === "join") return this.#marks.load([ask.user]);
+    if (ask.op === "join") {
+      await this.#admissible([ask.user]);
+      return this.#marks.load([ask.user]);
+    }
     if (ask.op !== "add" || this.#state.member(ask.user)?.role === "member") return;
-    await this.#existing(ask.args[2]);
+    await this.#admissible(ask.args[2]);
     await this.#marks.load(ask.args[2]);
   }
 
-  async #existing(users: readonly UserId[]): Promise<void> {
-    const unknown = users.length > 0 ? await this.#deps.store.unknownUsers(users) : [];
+  /** Whether these people exist and have room for one conversation more; members already are not asked. */
+  async #admissible(users: readonly UserId[]): Promise<void> {
+    const { store, conversationsPerUserMax: max = limits.conversationsPerUserMax } = this.#deps;
+    const coming = users.filter((user) => !this.#state.member(user));
+    if (coming.length === 0) return;
+    const [unknown, full] = await Promise.all([store.unknownUsers(coming), store.fullUsers(coming, max)]);
     if (unknown.length > 0) throw new AppError("unknown_user", undefined, { details: unknown });
+    if (full.length === 0) return;
+    throw new AppError("limit_reached", undefined, { details: { limit: "conversationsPerUserMax", max, users: full } });
   }
 
   #runChange(draft: Draft, ask: Change): () => unknown {

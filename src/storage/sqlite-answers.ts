@@ -29,5 +29,6 @@ export const answers: Answers = {
   readMemberships: (rows) => rows.map(membershipOf),
   readFeed: ([changes, user]) => ({ changes: changes.map(changeOf), user: user && userOf(user) }),
   unknownUsers: (users) => users,
+  fullUsers: (users) => users,
   readSync: syncPageOf,
 };

@@ -44,6 +44,7 @@ export interface ReadValues {
   readMemberships: readonly MembershipValues[];
   readFeed: readonly [readonly ChangeValues[], UserValues | null];
   unknownUsers: readonly UserId[];
+  fullUsers: readonly UserId[];
   readSync: SyncValues;
 }
 
@@ -177,6 +178,11 @@ export class Reader implements Reads {
   unknownUsers(users: readonly UserId[]): readonly UserId[] {
     const known = this.#db.query("SELECT 1 FROM users WHERE user = ? AND deleted_at IS NULL");
     return users.filter((user) => known.get(user) === null);
+  }
+
+  fullUsers(users: readonly UserId[], max: number): readonly UserId[] {
+    const last = this.#db.query("SELECT 1 FROM memberships WHERE user = ? AND role IS NOT NULL LIMIT 1 OFFSET ?");
+    return users.filter((user) => last.get(user, max - 1) !== null);
   }
 
   readSync(user: UserId, after: ConversationId | null, limit: number, withCounts: boolean): SyncValues {

@@ -135,6 +135,7 @@ export class SqliteStore implements Store {
   readonly readMemberships: Store["readMemberships"] = (...args) => this.#reads.read("readMemberships", args);
   readonly readFeed: Store["readFeed"] = (...args) => this.#reads.read("readFeed", args);
   readonly unknownUsers: Store["unknownUsers"] = (...args) => this.#reads.read("unknownUsers", args);
+  readonly fullUsers: Store["fullUsers"] = (...args) => this.#reads.read("fullUsers", args);
   readonly readSync: Store["readSync"] = (...args) => this.#reads.read("readSync", args);
 
   health(): { readonly writable: boolean; readonly reason: string | null } {

@@ -123,6 +123,14 @@ function personCases(open: OpenSubject): void {
       expect(await store.unknownUsers([])).toEqual([]);
     }));
 
+  test("people in too many conversations are named; those they left do not count", () =>
+    withStore(open, async (store, epoch) => {
+      const rows = [0, 1, 2].map((n) => membership(conversationNamed(`full${n}`), { role: n === 2 ? null : "member" }));
+      await store.commitFeed(feedWrite(epoch, userRow(ada, rows.length), rows));
+      expect(await store.fullUsers([ada, bob], 2)).toEqual([ada]);
+      expect(await store.fullUsers([ada, bob], 3)).toEqual([]);
+    }));
+
   test("ids are compared as bytes", () =>
     withStore(open, async (store, epoch) => {
       await store.commitFeed(feedWrite(epoch, userRow("Ada" as UserId, 0)));

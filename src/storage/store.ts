@@ -293,6 +293,8 @@ export interface Store {
   ): Promise<{ changes: readonly FeedTuple[]; user: UserRow | null }>;
   /** Those of `users` who do not exist (or are deleted). */
   unknownUsers(users: readonly UserId[]): Promise<readonly UserId[]>;
+  /** Those of `users` who are in `max` or more conversations, as their feeds have it now. */
+  fullUsers(users: readonly UserId[], max: number): Promise<readonly UserId[]>;
   /** @param withCounts whether to bring the counters of every membership too */
   readSync(user: UserId, after: ConversationId | null, limit: number, withCounts: boolean): Promise<SyncPage>;
 

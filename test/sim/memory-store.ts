@@ -198,6 +198,14 @@ export class MemoryStore implements Store {
       }),
     );
 
+  readonly fullUsers: Store["fullUsers"] = (users, max) =>
+    this.#read("fullUsers", () =>
+      users.filter((user) => {
+        const rows = [...(this.data.feed(user)?.memberships.values() ?? [])];
+        return rows.filter(({ role }) => role !== null).length >= max;
+      }),
+    );
+
   readonly readSync: Store["readSync"] = (user, after, limit, withCounts) =>
     this.#read("readSync", () => syncOf(this.data, user, after, limit, withCounts));
 
