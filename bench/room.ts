@@ -163,9 +163,10 @@ export class Sender {
     this.#dueUs += due * this.#everyUs;
   }
 
+  /** Resolves once nothing is unanswered. Of the raw server nothing is: what is on its way is waited for by its receivers. */
   async stop(): Promise<void> {
     this.#running = false;
-    if (this.#inFlight) await this.#idle.promise;
+    if (this.#inFlight && !this.#raw) await this.#idle.promise;
   }
 
   /** Entries reached the sender's own connection: what the raw server answers with. */
@@ -180,8 +181,15 @@ export class Sender {
     this.#inFlight = true;
     this.#awaited += items * this.#load.senders;
     const sentUs = (item: number): number => Math.round(firstUs + item * everyUs);
+    if (this.#raw) {
+      // The raw server knows no batches: a frame a message, both ways.
+      for (let item = 0; item < items; item++) {
+        this.#person.sendEncoded((id) => this.#template.fill(id, 1, () => sentUs(item)), null);
+      }
+      return;
+    }
     const onAnswer = (frame: readonly unknown[]): void => this.#count(frame, items, sentUs);
-    this.#person.sendEncoded((id) => this.#template.fill(id, items, sentUs), this.#raw ? null : onAnswer);
+    this.#person.sendEncoded((id) => this.#template.fill(id, items, sentUs), onAnswer);
   }
 
   #count(frame: readonly unknown[], items: number, sentUs: (item: number) => number): void {
