@@ -32,6 +32,8 @@ export interface SessionsPlan {
   /** Connections being made at once. */
   readonly inFlight: number;
   readonly rounds: number;
+  /** How long everybody idles before memory is read. */
+  readonly idleSeconds: number;
   /** Name of the nth person: prefix and number. */
   readonly prefix: string;
 }

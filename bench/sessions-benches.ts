@@ -8,6 +8,8 @@ import type { Say } from "./rooms-benches";
 import type { SessionsMeasured } from "./sessions-load";
 
 const idleSessions = 10_000;
+/** Longer than the server keeps the feed of somebody who does nothing (`actors.idleMs`, 60 s). */
+const idleSeconds = 75;
 const connectSessions = 3_000;
 const connectRounds = 3;
 const groupSize = 100;
@@ -20,8 +22,8 @@ const reader = "reader";
 export async function benchMemory(say: Say): Promise<readonly Figure[]> {
   using folder = temporaryFolder();
   await makePeople(folder.path, idleSessions, say);
-  const raw = await sessionsOn(() => startRawServer(), idleSessions, 1, say);
-  const ours = await sessionsOn(() => startParley(folder.path), idleSessions, 1, say);
+  const raw = await sessionsOn(() => startRawServer(), idleSessions, 1, idleSeconds, say);
+  const ours = await sessionsOn(() => startParley(folder.path), idleSessions, 1, idleSeconds, say);
   const each = (one: SessionsMeasured): number => (one.afterKb - one.beforeKb) / idleSessions;
   return [figure("memory", { ours: each(ours), baseline: each(raw), load: `${idleSessions} sessions` })];
 }
@@ -30,8 +32,8 @@ export async function benchMemory(say: Say): Promise<readonly Figure[]> {
 export async function benchConnect(say: Say): Promise<readonly Figure[]> {
   using folder = temporaryFolder();
   await makePeople(folder.path, connectSessions, say);
-  const raw = await sessionsOn(() => startRawServer(), connectSessions, connectRounds, say);
-  const ours = await sessionsOn(() => startParley(folder.path), connectSessions, connectRounds, say);
+  const raw = await sessionsOn(() => startRawServer(), connectSessions, connectRounds, 0, say);
+  const ours = await sessionsOn(() => startParley(folder.path), connectSessions, connectRounds, 0, say);
   const { perSecond, p99Ms, cpuUsPerOp } = ours;
   return [figure("connect", { ours: perSecond, baseline: raw.perSecond, p99Ms, cpuUsPerOp, load: "64 at once" })];
 }
@@ -73,12 +75,13 @@ async function sessionsOn(
   start: () => Promise<Serving>,
   sessions: number,
   rounds: number,
+  idleSeconds: number,
   say: Say,
 ): Promise<SessionsMeasured> {
   await using serving = await start();
   const { target } = serving;
   const outcomes: SessionsMeasured[] = [];
-  await generate({ kind: "sessions", target, sessions, inFlight: 64, rounds, prefix: "p" }, (value) => {
+  await generate({ kind: "sessions", target, sessions, inFlight: 64, rounds, idleSeconds, prefix: "p" }, (value) => {
     outcomes.push(value as SessionsMeasured);
     say(`${target.raw ? "raw   " : "parley"} ${JSON.stringify(value)}`);
   });

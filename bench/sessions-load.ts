@@ -2,7 +2,7 @@
 import { Histogram } from "./histogram";
 import { nowUs } from "./messages";
 import { Person } from "./person";
-import type { PeoplePlan, ReadsPlan, SessionsPlan, Target } from "./plan";
+import type { PeoplePlan, ReadsPlan, SessionsPlan } from "./plan";
 import { cpuSeconds, residentKb } from "./process-stats";
 
 type Report = (value: unknown) => void;
@@ -43,23 +43,12 @@ async function connectAll(plan: SessionsPlan): Promise<{ people: Person[]; measu
   });
   const seconds = (performance.now() - began) / 1000;
   const cpuUsPerOp = ((cpuSeconds(target.pid) - cpuBefore) * 1e6) / sessions;
-  const afterKb = await settledKb(target);
+  await Bun.sleep(plan.idleSeconds * 1000);
+  const afterKb = residentKb(target.pid);
   return {
     people,
     measured: { perSecond: sessions / seconds, p99Ms: times.percentileMs(0.99), cpuUsPerOp, beforeKb, afterKb },
   };
-}
-
-/** The server's resident memory once it no longer falls by more than a megabyte in a second, 15 s at most. */
-async function settledKb(target: Target): Promise<number> {
-  let kb = residentKb(target.pid);
-  for (let second = 0; second < 15; second++) {
-    await Bun.sleep(1000);
-    const now = residentKb(target.pid);
-    if (second >= 3 && kb - now < 1024) return now;
-    kb = now;
-  }
-  return kb;
 }
 
 /** One person's reads, one after the other. */
