@@ -26,7 +26,7 @@ export class ChatGateway implements Gateway {
   readonly #published = new Map<ConversationId, Seq>();
   readonly #cursors = new Map<string, Seq>();
   readonly #feeds = new Map<UserId, UserSeq>();
-  delivered = 0;
+  #epoch = 0;
 
   constructor(host: GatewayHost) {
     this.#host = host;
@@ -34,6 +34,7 @@ export class ChatGateway implements Gateway {
 
   /** Called once no older owner can append any more: what stands in the logs by now is fetched, not pushed. */
   begin(): void {
+    this.#epoch = this.#host.data.epochOf(0);
     for (const { conversation, seq } of this.#host.data.heads()) this.#published.set(conversation, seq);
     for (const user of this.#host.people()) this.#feeds.set(user, this.#host.data.feed(user)?.user?.userSeq ?? 0);
   }
@@ -85,7 +86,8 @@ export class ChatGateway implements Gateway {
       for (const change of changes) {
         const [userSeq, kind, subject, data] = change;
         const last = this.#feeds.get(user) ?? 0;
-        if (userSeq > last + 1) throw new Error(`feed of ${user}: ${userSeq} is pushed after ${last}`);
+        if (userSeq > last + 1 && this.#isOwner())
+          throw new Error(`feed of ${user}: ${userSeq} is pushed after ${last}`);
         this.#feeds.set(user, Math.max(userSeq, last));
         expectSame(`feed of ${user}: ${userSeq} as pushed`, change, this.#host.data.feed(user)?.changes[userSeq - 1]);
         if (kind === "membership" && data[0] === "added") this.#host.added(user, subject as ConversationId);
@@ -102,10 +104,9 @@ export class ChatGateway implements Gateway {
     const log = this.#host.data.logs.of(conversation);
     expectSame(`${conversation}: entry ${seq} as published`, entry, log.entry(seq));
     const last = this.published(conversation);
-    if (seq > last + 1) throw new Error(`${conversation}: ${seq} is published after ${last}`);
+    if (seq > last + 1 && this.#isOwner()) throw new Error(`${conversation}: ${seq} is published after ${last}`);
     this.#published.set(conversation, Math.max(seq, last));
     for (const user of this.#receivers(conversation)) {
-      this.delivered += 1;
       if (!log.isMemberAt(user, seq) && !log.isMemberAt(user, seq - 1))
         throw new Error(`${conversation}: ${user} receives ${seq} and is no member`);
     }
@@ -114,6 +115,11 @@ export class ChatGateway implements Gateway {
   #cursorIsStored(user: UserId, conversation: ConversationId, seq: Seq): void {
     const stored = this.#host.data.log(conversation)?.cursors.get(user)?.seq ?? 0;
     if (stored < seq) throw new Error(`${conversation}: cursor ${seq} of ${user} is shown, ${stored} is stored`);
+  }
+
+  /** A node that was taken over from shows gaps until it steps down: its clients see them, and fetch. */
+  #isOwner(): boolean {
+    return this.#host.data.epochOf(0) === this.#epoch;
   }
 
   #receivers(conversation: ConversationId): Set<UserId> {
