@@ -6,6 +6,7 @@ import type { UserId } from "../protocol/ids";
 import { sessionLimits } from "./session-world";
 import type { SessionHandle } from "./session-world";
 
+/** A watched person, and whether they are here. */
 export type Watched = readonly [UserId, online: boolean];
 
 /** One person's watchers, and what they were told last. */

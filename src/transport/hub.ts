@@ -24,6 +24,7 @@ export interface HubMeter {
   dropped(what: string): void;
 }
 
+/** What a hub is made of. */
 export interface HubDeps {
   readonly clock: Clock;
   readonly log: Log;
