@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { aroundMax, check, describeViolation } from "./checker";
+import { aroundMax, check, describeViolation, shownMax } from "./checker";
 import type { HistoryEvent } from "./events";
 import { parseHistory } from "./events";
 import { Recorder } from "./recorder";
@@ -154,6 +154,14 @@ test("a violation shows the part of the history that it is about, and no more th
   expect(describeViolation(found[0]!)).toContain("I1 in g-room: ann's a1 was acknowledged as 2");
   expect(found[0]!.around).toContainEqual(expect.objectContaining({ e: "invoke", cid: "a1" }));
   expect(found[0]!.around.length).toBeLessThanOrEqual(aroundMax);
+});
+
+test("of thousands of violations the first of each invariant are shown, and all are counted", () => {
+  const lost = Array.from({ length: 3 * shownMax }, (_, i) => ack("ann", `a${i}`, i + 1));
+  const found = check(lost);
+
+  expect(found.length).toBe(3 * shownMax);
+  expect(found.filter(({ around }) => around.length > 0).length).toBe(shownMax);
 });
 
 test("conversations are judged apart", () => {

@@ -17,7 +17,10 @@ export const invariants = {
 
 export type InvariantName = keyof typeof invariants;
 
-/** One violation. `around` is the part of the history that shows it, at most {@link aroundMax} events. */
+/**
+ * One violation. `around` is the part of the history that shows it, at most {@link aroundMax} events; of each invariant only
+ * the first {@link shownMax} have one, or a broken server's history would take minutes to judge.
+ */
 export interface Violation {
   readonly name: InvariantName;
   readonly conversation: string;
@@ -27,6 +30,9 @@ export interface Violation {
 
 /** Events shown with one violation. */
 export const aroundMax = 12;
+
+/** Violations of one invariant that are shown with what happened around them. */
+export const shownMax = 20;
 
 type Report = (name: InvariantName, conversation: string, says: string, seqs: readonly number[]) => void;
 
@@ -48,8 +54,13 @@ interface Conversation {
 export function check(events: readonly HistoryEvent[]): Violation[] {
   const violations: Violation[] = [];
   const conversations = collect(events);
-  const report: Report = (name, conversation, says, seqs) =>
-    void violations.push({ name, conversation, says, around: around(events, conversation, seqs) });
+  const counts = new Map<InvariantName, number>();
+  const report: Report = (name, conversation, says, seqs) => {
+    const count = (counts.get(name) ?? 0) + 1;
+    counts.set(name, count);
+    const shown = count <= shownMax ? around(events, conversation, seqs) : [];
+    violations.push({ name, conversation, says, around: shown });
+  };
   for (const [id, conversation] of conversations) {
     checkLog(id, conversation, report);
     checkAcks(id, conversation, report);
