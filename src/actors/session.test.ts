@@ -204,7 +204,7 @@ test("faulty items of a send are answered in their places, and a send of nothing
     [2, 2, "bad_request"],
     [2, 3, "bad_request"],
   ]);
-  const [first, second, third] = world.frames[2]?.[2] as unknown[];
+  const [first, second, third] = (world.frames[2]?.[2] ?? []) as unknown[];
   expect([first, (second as unknown[])[0], third]).toEqual([8, "bad_request", 9]);
   expect(world.asked.length).toBe(1);
 });
