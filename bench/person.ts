@@ -29,6 +29,8 @@ export class Person {
   #socket!: RawSocket;
   #nextId = 1;
   #leaving = false;
+  /** The one answer that is waited for and not read; its id is below 128. */
+  #unread: { readonly id: number; readonly resolve: () => void } | null = null;
 
   private constructor() {}
 
@@ -59,6 +61,15 @@ export class Person {
     return promise;
   }
 
+  /** Asks and waits for the reply, which stays undecoded: the generator's share of a large answer is next to nothing. */
+  askUnread(operation: keyof Results, args: readonly unknown[]): Promise<void> {
+    const id = this.#nextId++;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#unread = { id, resolve };
+    this.#socket.send(encode([frameTypes.request, id, operation, args]));
+    return promise;
+  }
+
   /** Sends a request that is encoded already. `onAnswer` is called once with its reply or error frame. */
   sendEncoded(bytes: (id: number) => Uint8Array, onAnswer: ((frame: readonly unknown[]) => void) | null): void {
     const id = this.#nextId++;
@@ -72,6 +83,12 @@ export class Person {
   }
 
   #take(payload: Uint8Array, heard: Heard): void {
+    // A message that is one reply: an array of three, its type, its id.
+    const unread = this.#unread;
+    if (unread && payload[0] === 0x93 && payload[1] === frameTypes.reply && payload[2] === unread.id) {
+      this.#unread = null;
+      return unread.resolve();
+    }
     const { batch, others } = readPayload(payload);
     if (batch) heard.onBatch(batch);
     for (const frame of others) {

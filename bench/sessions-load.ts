@@ -37,7 +37,7 @@ async function connectAll(plan: SessionsPlan): Promise<{ people: Person[]; measu
   await inParallel(sessions, plan.inFlight, async (i) => {
     const start = nowUs();
     const person = await Person.connect(target, `${prefix}${i}`);
-    if (!target.raw) await person.ask("sync", [null, []]);
+    if (!target.raw) await person.askUnread("sync", [null, []]);
     times.add(nowUs() - start);
     people.push(person);
   });

@@ -1,13 +1,11 @@
 // Rows: one conversation as its member sees it, from the store where it is closed and from its owner where it is open.
 // Owned by the composition, used by sessions and the hub; keeps G5 and G12: an open row's numbers are never taken from the store.
 import { AppError, toAppError } from "../lib/errors";
-import { Encoded } from "../protocol/codec";
-import type { EntryTuple } from "../protocol/entry";
 import type { ConversationId, UserId } from "../protocol/ids";
-import type { HeadTuple, InfoTuple, MarkTuple, RowTuple, SettingsTuple } from "../protocol/operations";
+import type { MarkTuple, RowTuple, SettingsTuple } from "../protocol/operations";
 import { unreadOf } from "../protocol/unread";
 import type { Mark } from "../protocol/unread";
-import type { HeadRow, Store, SyncRow } from "../storage/store";
+import type { Store, SyncRow } from "../storage/store";
 import type { Router } from "./actor";
 import type { ConversationPeek, RowPart } from "./messages";
 
@@ -105,39 +103,11 @@ export function unreadOfPart({ membership, head, cursor, myTotal }: RowPart): nu
   return unreadOf({ headOrdinal: head[1], myTotal, cursor: toMark(cursor), join: toMark(membership[1]) });
 }
 
-/** A closed conversation's row as stored; null where its other end is gone (G9). */
-export function storedPart({ membership, head, member, cursor }: SyncRow): RowPart | null {
-  if (head === null || member === null || member.role === null) return null;
-  return {
-    info: infoOf(head, membership.peer),
-    membership: [member.role, toTuple(member.join), member.floor],
-    head: headOf(head, member.floor),
-    cursor: cursor === null ? [0, 0, 0] : toTuple(cursor),
-    myTotal: cursor?.total ?? 0,
-  };
-}
-
 /** An active conversation's row: its own word, and the stored cursor. Null where the two do not fit together. */
-export function peekedPart({ head, cursor }: SyncRow, seen: Peeked): RowPart | null {
-  if (head === null || head.totalsThrough !== seen.totalsThrough) return null;
-  return {
-    info: seen.info,
-    membership: seen.membership,
-    head: seen.head,
-    cursor: cursor === null ? [0, 0, 0] : toTuple(cursor),
-    myTotal: (cursor?.total ?? 0) + seen.sentSince,
-  };
-}
-
-function infoOf(head: HeadRow, peer: UserId | null): InfoTuple {
-  const fields = head.fields && (new Encoded(head.fields) as unknown as InfoTuple[3]);
-  return [head.type, head.name, head.picture, fields, head.memberCount, peer];
-}
-
-function headOf(head: HeadRow, floor: number): HeadTuple {
-  const shown = head.lastMessage !== null && head.lastMessageSeq >= floor;
-  const last = shown ? (new Encoded(head.lastMessage as Uint8Array) as unknown as EntryTuple) : null;
-  return [head.seq, head.ordinal, head.time, last];
+export function peekedPart({ totalsThrough, cursor, myTotal }: SyncRow, seen: Peeked): RowPart | null {
+  if (totalsThrough !== seen.totalsThrough) return null;
+  const { info, membership, head } = seen;
+  return { info, membership, head, cursor: toTuple(cursor), myTotal: myTotal + seen.sentSince };
 }
 
 function toTuple({ seq, ordinal, own }: Mark): MarkTuple {

@@ -7,7 +7,9 @@ import { settings } from "../lib/settings";
 import { decode, encode } from "../protocol/codec";
 import type { ConversationId, UserId } from "../protocol/ids";
 import type { RowTuple } from "../protocol/operations";
-import type { EntryRow, HeadRow, RangeRequest, SyncPage, SyncRow } from "../storage/store";
+import type { EntryRow, HeadRow, RangeRequest, SyncPage } from "../storage/store";
+import { syncRowOf } from "../storage/sync-row";
+import type { Joined } from "../storage/sync-row";
 import type { PlacedActor } from "./actor";
 import type { RowPart } from "./messages";
 import { RowSource } from "./rows";
@@ -21,7 +23,7 @@ const idOf = (n: number): ConversationId => `g${String(n).padStart(22, "0")}` as
 const mark = (seq: number, ordinal = 0) => ({ seq, ordinal, own: 0 });
 
 /** A group of ten entries, five of them counted, two of those Ada's, who has read none. */
-function stored(n: number, head: Partial<HeadRow> = {}, floor = 1): SyncRow {
+function stored(n: number, head: Partial<HeadRow> = {}, floor = 1): Joined {
   const conversation = idOf(n);
   const whole: HeadRow = {
     conversation, type: "group", seq: 10, ordinal: 5, time: 1, name: null, picture: null, fields: null, memberCount: 2,
@@ -54,7 +56,9 @@ function seen(totalsThrough = 10, sentSince = 0): Peeked {
 }
 
 class Node {
-  rows: SyncRow[] = [];
+  rows: Joined[] = [];
+  /** Memberships that are not on the page. */
+  others: Joined[] = [];
   more = false;
   active = new Map<ConversationId, Peeked | null>();
   recent = new Set<ConversationId>();
@@ -74,9 +78,9 @@ class Node {
     const store = {
       readSync: async (): Promise<SyncPage> => ({
         user: null,
-        rows: this.rows,
+        rows: this.rows.map(syncRowOf),
         more: this.more,
-        counts: this.#counts(),
+        counts: this.others.map(syncRowOf),
       }),
       readRanges: async (requests: readonly RangeRequest[]) => requests.map((request) => this.#range(request)),
     };
@@ -91,25 +95,6 @@ class Node {
     const positions = new Map<ConversationId, number>();
     const whole = { user: ada, after: null, limit: 500, positions, withTotals: true, askMs: 500, ...request };
     return gatherPage(this.world, whole, (page) => page);
-  }
-
-  #counts(): SyncPage["counts"] {
-    return this.rows.flatMap(({ membership, head, cursor }) =>
-      head === null
-        ? []
-        : [
-            {
-              conversation: membership.conversation,
-              muted: membership.muted,
-              open: head.openEpoch !== 0,
-              headOrdinal: head.ordinal,
-              myTotal: cursor?.total ?? 0,
-              totalsThrough: head.totalsThrough,
-              cursor: mark(cursor?.seq ?? 0),
-              join: membership.join,
-            },
-          ],
-    );
   }
 
   async #ask(key: ConversationId): Promise<unknown> {

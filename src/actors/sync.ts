@@ -9,7 +9,7 @@ import type { Results, RowTuple, SettingsTuple, TotalsTuple } from "../protocol/
 import { unreadOf } from "../protocol/unread";
 import type { EntryRow, SyncCount, SyncPage, SyncRow } from "../storage/store";
 import type { RowPart } from "./messages";
-import { peekedPart, storedPart, toRow, unreadOfPart } from "./rows";
+import { peekedPart, toRow, unreadOfPart } from "./rows";
 import type { SessionWorld } from "./session-world";
 
 /** Bytes of a sync answer that rows may take; missed entries take what they leave. */
@@ -54,7 +54,7 @@ type Asked = ReadonlyMap<ConversationId, RowPart | null>;
 type Missed = ReadonlyMap<ConversationId, readonly EntryRow[]>;
 type Resumed = Results["sync"][5];
 /** A row; `gone`: nothing to show; `pending`: its owner has not spoken. */
-type Taken = RowPart | "gone" | "pending";
+type Taken = Shown | "gone" | "pending";
 
 /**
  * Gathers a page, then builds it and hands it to `use` in one synchronous step: what `use` subscribes to is shown as it
@@ -82,7 +82,7 @@ function toAsk(world: SessionWorld, user: UserId, page: SyncPage): readonly Conv
     const gone = standing.state === "active" && standing.seen === null;
     if (!known && !gone && found.size < askedMax) found.add(conversation);
   };
-  for (const { head } of page.rows) if (head) look(head.conversation, head.openEpoch !== 0, head.totalsThrough);
+  for (const row of page.rows) if (row.row) look(row.conversation, row.open, row.totalsThrough);
   for (const count of page.counts) look(count.conversation, count.open, count.totalsThrough);
   return [...found];
 }
@@ -109,13 +109,13 @@ async function askOwners(
 
 /** Entries after the client's positions, where they are few enough. */
 async function readMissed(world: SessionWorld, { positions }: PageRequest, rows: readonly SyncRow[]): Promise<Missed> {
-  const wanted = rows.flatMap(({ membership, head, member }) => {
-    const position = positions.get(membership.conversation);
-    if (position === undefined || head === null || position >= head.seq) return [];
-    const from = Math.max(position + 1, member?.floor ?? membership.floor);
-    const limit = head.seq - from + 1;
+  if (positions.size === 0) return new Map();
+  const wanted = rows.flatMap(({ conversation, headSeq, floor }) => {
+    const position = positions.get(conversation);
+    if (position === undefined || position >= headSeq) return [];
+    const from = Math.max(position + 1, floor);
+    const limit = headSeq - from + 1;
     if (limit < 1 || limit > limits.resumeEntriesMax) return [];
-    const { conversation } = membership;
     return [{ conversation, from, direction: "up" as const, limit, bytesMax: limits.pageBytesMax, scanMax: limit }];
   });
   if (wanted.length === 0) return new Map();
@@ -127,7 +127,9 @@ async function readMissed(world: SessionWorld, { positions }: PageRequest, rows:
 interface Shown {
   readonly conversation: ConversationId;
   readonly encoded: Encoded;
-  readonly part: RowPart;
+  readonly headSeq: Seq;
+  readonly floor: Seq;
+  readonly unread: number;
 }
 
 /** Builds one answer without waiting for anything. */
@@ -150,7 +152,7 @@ class PageBuilder {
     const shown: Shown[] = [];
     const next = this.#showRows(page, shown);
     // Before `pending` is read: totals find more of them.
-    const totals = this.#totals(page.counts);
+    const totals = this.#totals(page);
     return {
       userSeq: page.user?.userSeq ?? 0,
       rows: shown.map(({ encoded }) => encoded as unknown as RowTuple),
@@ -158,7 +160,7 @@ class PageBuilder {
       next,
       totals,
       pending: [...this.#pending],
-      resumed: shown.flatMap(({ conversation, part }) => this.#resume(conversation, part, missed.get(conversation))),
+      resumed: shown.flatMap((row) => this.#resume(row, missed.get(row.conversation))),
     };
   }
 
@@ -167,15 +169,15 @@ class PageBuilder {
     let bytes = 0;
     let last: ConversationId | null = null;
     for (const row of page.rows) {
-      const { conversation } = row.membership;
-      const part = this.#take(row);
-      const one = typeof part === "string" ? null : { conversation, part, encoded: encodeRow(row, part) };
+      const { conversation } = row;
+      const taken = this.#take(row);
+      const one = typeof taken === "string" ? null : taken;
       bytes += one?.encoded.bytes.length ?? 0;
       if (bytes > rowBytesMax && shown.length > 0) return last;
       last = conversation;
       if (one) shown.push(one);
-      if (part === "pending") this.#pending.add(conversation);
-      this.#unread.set(conversation, one ? unreadOfPart(one.part) : null);
+      if (taken === "pending") this.#pending.add(conversation);
+      this.#unread.set(conversation, one?.unread ?? null);
     }
     this.#bytesLeft -= bytes;
     return page.more ? last : null;
@@ -183,19 +185,22 @@ class PageBuilder {
 
   /** A row as it stands now, from whoever may speak for it. */
   #take(row: SyncRow): Taken {
-    const { conversation } = row.membership;
+    const { conversation } = row;
     const standing = this.#world.rows.standing(conversation, this.#user);
     const asked = this.#asked.get(conversation);
     if (standing.state === "active") {
       if (standing.seen === null) return "gone";
       const fits = asked && asked.head[0] === standing.seen.head[0] ? asked : null;
-      return peekedPart(row, standing.seen) ?? fits ?? "pending";
+      const part = peekedPart(row, standing.seen) ?? fits;
+      return part ? shownOf(row, part) : "pending";
     }
     if (asked === null) return "gone";
     if (standing.state === "recent") return "pending";
-    if (asked !== undefined) return asked;
-    if (row.head !== null && row.head.openEpoch !== 0) return "pending";
-    return storedPart(row) ?? this.#dangling();
+    if (asked !== undefined) return shownOf(row, asked);
+    if (row.open) return "pending";
+    if (row.row === null) return this.#dangling();
+    const { headSeq, floor } = row;
+    return { conversation, encoded: new Encoded(row.row), headSeq, floor, unread: unreadOf(row) };
   }
 
   #dangling(): "gone" {
@@ -204,10 +209,10 @@ class PageBuilder {
   }
 
   /** Sums over all memberships, muted ones apart; what is pending is left out and follows with its row. */
-  #totals(counts: readonly SyncCount[]): TotalsTuple {
+  #totals({ rows, counts }: SyncPage): TotalsTuple {
     let unread = 0;
     let muted = 0;
-    for (const count of counts) {
+    for (const count of [...rows, ...counts]) {
       const known = this.#unread.get(count.conversation);
       const one = (known === undefined ? this.#count(count) : known) ?? 0;
       if (count.muted) muted += one;
@@ -238,11 +243,12 @@ class PageBuilder {
   }
 
   /** The entries that this member missed: not below the floor, not past the head that the row tells. */
-  #resume(conversation: ConversationId, part: RowPart, missed: readonly EntryRow[] | undefined): Resumed {
+  #resume({ conversation, headSeq, floor }: Shown, missed: readonly EntryRow[] | undefined): Resumed {
+    if (missed === undefined) return [];
     const entries: EntryTuple[] = [];
-    for (const { seq, bytes } of missed ?? []) {
-      if (seq < part.membership[2]) continue;
-      if (seq > part.head[0] || this.#bytesLeft < bytes.length + resumedBytes) break;
+    for (const { seq, bytes } of missed) {
+      if (seq < floor) continue;
+      if (seq > headSeq || this.#bytesLeft < bytes.length + resumedBytes) break;
       this.#bytesLeft -= bytes.length;
       entries.push(new Encoded(bytes) as unknown as EntryTuple);
     }
@@ -252,8 +258,9 @@ class PageBuilder {
   }
 }
 
-/** Encoded once: its size decides how many fit, and the answer takes the bytes as they are. */
-function encodeRow({ membership }: SyncRow, part: RowPart): Encoded {
-  const settings: SettingsTuple = [membership.muted, membership.markedUnread];
-  return new Encoded(encode(toRow(membership.conversation, part, settings)));
+/** An owner's row, encoded once: its size decides how many fit, and the answer takes the bytes as they are. */
+function shownOf({ conversation, muted, markedUnread }: SyncRow, part: RowPart): Shown {
+  const settings: SettingsTuple = [muted, markedUnread];
+  const encoded = new Encoded(encode(toRow(conversation, part, settings)));
+  return { conversation, encoded, headSeq: part.head[0], floor: part.membership[2], unread: unreadOfPart(part) };
 }

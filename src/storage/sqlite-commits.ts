@@ -63,9 +63,9 @@ export class CommitQueue {
     return this.#reason;
   }
 
-  /** Settles once no transaction of a dead writer can be under way any more: only then what was unknown can be read. */
-  get decided(): Promise<void> {
-    return this.#undecided?.promise ?? Promise.resolve();
+  /** Settles once no transaction of a dead writer can be under way any more: only then what was unknown can be read. Null: none is. */
+  get decided(): Promise<void> | null {
+    return this.#undecided?.promise ?? null;
   }
 
   /** Queues one write. The outcome is a value, always; the promise never rejects. */

@@ -23,6 +23,7 @@ import {
   type UserValues,
   userSelect,
 } from "./sqlite-rows";
+import { reasonOf } from "./sqlite-errors";
 import { readSyncValues, type SyncValues } from "./sqlite-sync";
 import type { RangeRequest, Store } from "./store";
 
@@ -51,6 +52,9 @@ export interface ReadValues {
 /** The reads of the port, by name. */
 export type ReadName = keyof ReadValues;
 
+/** Why a read failed, or null and what it read. */
+export type ReadAnswer = readonly [failure: string | null, values: unknown];
+
 /** The last seq looked at, and the entries. */
 export type RangeValues = readonly [scannedTo: Seq, entries: readonly EntryValues[]];
 
@@ -66,6 +70,17 @@ export class Reader implements Reads {
 
   constructor(db: Database) {
     this.#db = db;
+  }
+
+  /** Runs reads one after the other; one that fails harms no other. */
+  readAll(asked: readonly (readonly [name: ReadName, args: readonly unknown[]])[]): readonly ReadAnswer[] {
+    return asked.map(([name, args]) => {
+      try {
+        return [null, this.read(name, args)];
+      } catch (error) {
+        return [reasonOf(error), null];
+      }
+    });
   }
 
   /** Runs one read over one snapshot of the data. Throws SQLite's error where it cannot. */

@@ -1,18 +1,28 @@
 // The main thread's side of reading: hands reads to the reading thread, starts it again when it dies.
 import type { Cancel, Clock } from "../lib/clock";
 import { AppError } from "../lib/errors";
-import { WorkerLink } from "./sqlite-link";
+import { WorkerFailure, WorkerLink } from "./sqlite-link";
 import { answers } from "./sqlite-answers";
 import { unpackBatch } from "./sqlite-packing";
-import type { ReadName } from "./sqlite-reader";
+import type { ReadAnswer, ReadName } from "./sqlite-reader";
 import type { Store } from "./store";
 
 /** Most reads that wait; past it they are rejected at once. */
 const readsMax = 10_000;
+/** Reads handed over together, at most, and hand-overs under way at once: what waits meanwhile becomes the next one. */
+const batchMax = 32;
+const batchesMax = 2;
 /** How long an activation waits for a dead writer's transaction to be decided, milliseconds. */
 const settleMs = 5000;
 const respawnFirstMs = 10;
 const respawnLastMs = 5000;
+
+interface Waiting {
+  readonly name: ReadName;
+  readonly args: readonly unknown[];
+  resolve(values: unknown): void;
+  reject(error: Error): void;
+}
 
 /** Owns the reading thread. Answers come in the order asked. */
 export class ReadLink {
@@ -21,6 +31,9 @@ export class ReadLink {
   readonly #observe: (name: string, ms: number) => void;
   #link: WorkerLink;
   #waiting = 0;
+  #queue: Waiting[] = [];
+  #batches = 0;
+  #scheduled = false;
   #respawnMs = respawnFirstMs;
   #timer: Cancel | null = null;
   #closed = false;
@@ -41,12 +54,50 @@ export class ReadLink {
     const start = this.#clock.monotonic();
     this.#waiting++;
     try {
-      return answers[name](unpackBatch(await this.#link.ask(name, args)) as never);
+      return answers[name]((await this.#ask(name, args)) as never);
     } catch (error) {
       throw new AppError("store_unavailable", undefined, { cause: error });
     } finally {
       this.#waiting--;
       this.#observe(name, this.#clock.monotonic() - start);
+    }
+  }
+
+  /** The first read of an idle store leaves with the others of its event. */
+  #ask(name: ReadName, args: readonly unknown[]): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ name, args, resolve, reject });
+      if (this.#scheduled || this.#batches >= batchesMax) return;
+      this.#scheduled = true;
+      queueMicrotask(() => {
+        this.#scheduled = false;
+        this.#pump();
+      });
+    });
+  }
+
+  #pump(): void {
+    while (this.#queue.length > 0 && this.#batches < batchesMax) {
+      const batch = this.#queue.splice(0, batchMax);
+      this.#batches++;
+      void this.#run(batch).finally(() => {
+        this.#batches--;
+        this.#pump();
+      });
+    }
+  }
+
+  async #run(batch: readonly Waiting[]): Promise<void> {
+    try {
+      const asked = batch.map(({ name, args }) => [name, args]);
+      const answered = unpackBatch(await this.#link.ask("reads", asked)) as readonly ReadAnswer[];
+      batch.forEach(({ resolve, reject }, at) => {
+        const [failure, values] = answered[at] ?? ["the reader did not say", null];
+        if (failure === null) resolve(values);
+        else reject(new WorkerFailure(failure));
+      });
+    } catch (error) {
+      for (const { reject } of batch) reject(error as Error);
     }
   }
 

@@ -111,13 +111,13 @@ export class SqliteStore implements Store {
 
   /** Waits until nothing of a dead writer can be under way: what an activation loads must be decided. */
   readonly openConversation: Store["openConversation"] = async (...args) => {
-    await this.#reads.settled(this.#commits.decided);
+    if (this.#commits.decided) await this.#reads.settled(this.#commits.decided);
     return this.#reads.read("openConversation", args);
   };
 
   /** As {@link SqliteStore.openConversation}. */
   readonly openFeed: Store["openFeed"] = async (...args) => {
-    await this.#reads.settled(this.#commits.decided);
+    if (this.#commits.decided) await this.#reads.settled(this.#commits.decided);
     return this.#reads.read("openFeed", args);
   };
 

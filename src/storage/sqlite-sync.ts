@@ -20,12 +20,22 @@ import {
   userOf,
   userSelect,
 } from "./sqlite-rows";
-import type { SyncPage, SyncRow } from "./store";
+import type { SyncCount, SyncPage, SyncRow } from "./store";
+import { syncRowOf } from "./sync-row";
 
-/** What crosses from the reading thread for a page: the person, joined rows, whether more follow, the counters. */
+/** A row as it crosses from the reading thread: counters flat, the wire's row encoded. */
+type SyncRowValues = readonly [
+  ...counts: CountValues,
+  markedUnread: boolean,
+  headSeq: number,
+  floor: number,
+  row: Uint8Array | null,
+];
+
+/** What crosses from the reading thread for a page: the person, rows, whether more follow, the counters of the others. */
 export type SyncValues = readonly [
   user: UserValues | null,
-  rows: readonly (readonly unknown[])[],
+  rows: readonly SyncRowValues[],
   more: boolean,
   counts: readonly CountValues[],
 ];
@@ -51,18 +61,27 @@ export function readSyncValues(
   withCounts: boolean,
 ): SyncValues {
   const person = db.query(`SELECT ${userSelect} FROM users WHERE user = ?`).values(user)[0] as UserValues | undefined;
-  const rows = db.query(selectPage).values(user, after ?? "", limit + 1);
-  const counts = withCounts ? (db.query(selectCounts).values(user) as unknown as CountValues[]) : [];
-  return [person ?? null, rows.slice(0, limit), rows.length > limit, counts];
+  const found = db.query(selectPage).values(user, after ?? "", limit + 1);
+  const more = found.length > limit;
+  const rows = found.slice(0, limit).map((values) => packRow(joinedRowOf(values)));
+  // A page that holds everything needs no counters beside it.
+  const counts = withCounts && (more || after !== null) ? otherCounts(db, user, rows) : [];
+  return [person ?? null, rows, more, counts];
 }
 
 /** The page as the port has it; on the main thread. */
 export function syncPageOf([user, rows, more, counts]: SyncValues): SyncPage {
-  return { user: user && userOf(user), rows: rows.map(syncRowOf), more, counts: counts.map(countOf) };
+  return { user: user && userOf(user), rows: rows.map(unpackRow), more, counts: counts.map(countOf) };
+}
+
+function otherCounts(db: Database, user: UserId, rows: readonly SyncRowValues[]): readonly CountValues[] {
+  const shown = new Set(rows.map(([conversation]) => conversation));
+  const all = db.query(selectCounts).values(user) as unknown as CountValues[];
+  return all.filter(([conversation]) => !shown.has(conversation));
 }
 
 /** A joined row, cut where its tables meet; a table whose key is null had no row. */
-function syncRowOf(values: readonly unknown[]): SyncRow {
+function joinedRowOf(values: readonly unknown[]): SyncRow {
   let at = membershipWidth;
   const part = <V, R>(width: number, of: (values: V) => R): R | null => {
     const cut = values.slice(at, at + width);
@@ -72,5 +91,40 @@ function syncRowOf(values: readonly unknown[]): SyncRow {
   const membership = membershipOf(values as never);
   const head = part(headWidth, headOf);
   const member = part(memberWidth, memberOf);
-  return { membership, head, member, cursor: part(cursorWidth, cursorOf) };
+  return syncRowOf({ membership, head, member, cursor: part(cursorWidth, cursorOf) });
+}
+
+function packRow({ markedUnread, headSeq, floor, row, ...count }: SyncRow): SyncRowValues {
+  return [...packCount(count), markedUnread, headSeq, floor, row];
+}
+
+function packCount({
+  conversation,
+  muted,
+  open,
+  headOrdinal,
+  totalsThrough,
+  myTotal,
+  cursor,
+  join,
+}: SyncCount): CountValues {
+  return [
+    conversation,
+    muted ? 1 : 0,
+    join.seq,
+    join.ordinal,
+    join.own,
+    open ? 1 : 0,
+    headOrdinal,
+    totalsThrough,
+    cursor.seq,
+    cursor.ordinal,
+    cursor.own,
+    myTotal,
+  ];
+}
+
+function unpackRow(values: SyncRowValues): SyncRow {
+  const [markedUnread, headSeq, floor, row] = [values[12], values[13], values[14], values[15]];
+  return { ...countOf(values as unknown as CountValues), markedUnread, headSeq, floor, row };
 }

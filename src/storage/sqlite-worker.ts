@@ -8,7 +8,7 @@ import { migrate } from "./migrations";
 import type { WorkerAnswer, WorkerRequest, WorkerStart, WriterStarted } from "./sqlite-messages";
 import { openForReading, openForWriting } from "./sqlite-open";
 import { packBatch, type PackedWrite, unpackBatch } from "./sqlite-packing";
-import { Reader, type ReadName } from "./sqlite-reader";
+import { Reader } from "./sqlite-reader";
 import { sqliteMigrations } from "./sqlite-schema";
 import { lockWaitMs, Writer } from "./sqlite-writer";
 
@@ -58,7 +58,7 @@ function startReader(file: string): Role {
   const db = openForReading(file);
   const reader = new Reader(db);
   const handle: Handle = (name, argument) =>
-    name === "close" ? closed(db) : packBatch(reader.read(name as ReadName, argument as unknown[]));
+    name === "close" ? closed(db) : packBatch(reader.readAll(argument as Parameters<Reader["readAll"]>[0]));
   return { started: null, handle };
 }
 

@@ -13,6 +13,7 @@ import {
   plain,
   userRow,
 } from "./store-samples.case";
+import { syncRowOf } from "./sync-row";
 import { type OpenSubject, withStore } from "./store-subject.case";
 
 const rooms = Array.from({ length: 6 }, (_, at) => conversationNamed(at));
@@ -47,15 +48,15 @@ export function syncCases(open: OpenSubject): void {
       await withAda(store, epoch);
       const page = await store.readSync(ada, null, 2, false);
       const [first, second] = page.rows;
-      const opened = await store.openConversation(rooms[0] as (typeof rooms)[0], epoch, 0);
+      const head = (await store.openConversation(rooms[0] as (typeof rooms)[0], epoch, 0))?.head ?? null;
+      const cursor = { user: ada, seq: 2, ordinal: 2, own: 1, total: 2 };
+      const joined = membership(conversationNamed(0), { join: { seq: 1, ordinal: 1, own: 0 } });
 
       expect(page.user).toEqual(userRow(ada, 6));
-      expect(first?.membership).toEqual(membership(conversationNamed(0), { join: { seq: 1, ordinal: 1, own: 0 } }));
-      expect(plain(first?.head)).toEqual(plain(opened?.head));
-      expect(first?.head?.lastMessageSeq).toBe(2);
-      expect(first?.member).toEqual(member(ada));
-      expect(first?.cursor).toEqual({ user: ada, seq: 2, ordinal: 2, own: 1, total: 2 });
-      expect(second?.cursor).toBeNull();
+      expect(plain(first)).toEqual(plain(syncRowOf({ membership: joined, head, member: member(ada), cursor })));
+      expect(first?.row).not.toBeNull();
+      expect(first?.headSeq).toBe(2);
+      expect(second).toMatchObject({ cursor: { seq: 0, ordinal: 0, own: 0 }, myTotal: 0 });
       expect(page.counts).toEqual([]);
     }));
 
@@ -63,8 +64,8 @@ export function syncCases(open: OpenSubject): void {
     withStore(open, async (store, epoch) => {
       await withAda(store, epoch);
       const first = await store.readSync(ada, null, 3, false);
-      const rest = await store.readSync(ada, first.rows.at(-1)?.membership.conversation ?? null, 3, false);
-      const ids = [...first.rows, ...rest.rows].map(({ membership: { conversation } }) => conversation);
+      const rest = await store.readSync(ada, first.rows.at(-1)?.conversation ?? null, 3, false);
+      const ids = [...first.rows, ...rest.rows].map(({ conversation }) => conversation);
       expect(ids).toEqual(rooms.filter((_, at) => at !== 3));
       expect([first.more, rest.more]).toEqual([true, false]);
     }));
@@ -76,27 +77,27 @@ export function syncCases(open: OpenSubject): void {
       expect([page.rows.length, page.more]).toEqual([5, false]);
     }));
 
-  test("a membership whose conversation is gone is answered without a head", () =>
+  test("a membership whose conversation is gone is answered without a row", () =>
     withStore(open, async (store, epoch) => {
       await withAda(store, epoch);
       const { rows } = await store.readSync(ada, null, 10, true);
-      const dangling = rows.find(({ membership: { conversation } }) => conversation === rooms[4]);
-      expect(dangling).toMatchObject({ head: null, member: null, cursor: null });
+      const dangling = rows.find(({ conversation }) => conversation === rooms[4]);
+      expect(dangling).toMatchObject({ row: null, headSeq: 0, open: false });
     }));
 
-  test("counts cover every present membership, whatever the page", () =>
+  test("counts cover every present membership that is not on the page", () =>
     withStore(open, async (store, epoch) => {
       await withAda(store, epoch);
       const { rows, counts } = await store.readSync(ada, rooms[1] ?? null, 1, true);
-      const join = { seq: 1, ordinal: 1, own: 0 };
       const read = { seq: 2, ordinal: 2, own: 1 };
       const never = { seq: 0, ordinal: 0, own: 0 };
-      const row = { muted: false, open: false, totalsThrough: 0, myTotal: 0, join };
-      expect(rows.length).toBe(1);
+      const row = { muted: false, open: false, totalsThrough: 0, myTotal: 0, join: { seq: 1, ordinal: 1, own: 0 } };
+      expect(rows.map(({ conversation, open: left, headOrdinal }) => [conversation, left, headOrdinal])).toEqual([
+        [conversationNamed(2), true, 4],
+      ]);
       expect(counts.toSorted((a, b) => (a.conversation < b.conversation ? -1 : 1))).toEqual([
         { ...row, conversation: conversationNamed(0), headOrdinal: 2, myTotal: 2, cursor: read },
         { ...row, conversation: conversationNamed(1), headOrdinal: 3, cursor: never },
-        { ...row, conversation: conversationNamed(2), headOrdinal: 4, cursor: read, open: true },
         { ...row, conversation: conversationNamed(4), headOrdinal: 0, cursor: never },
         { ...row, conversation: conversationNamed(5), headOrdinal: 7, cursor: read, muted: true },
       ]);
@@ -109,7 +110,7 @@ export function syncCases(open: OpenSubject): void {
       const memberships = many.map((room) => membership(room));
       await store.commitFeed(feedWrite(epoch, userRow(ada, 500), memberships));
       const page = await store.readSync(ada, null, 500, true);
-      expect([page.rows.length, page.counts.length, page.more]).toEqual([500, 500, false]);
-      expect(page.rows.every(({ head }) => head?.lastMessage?.length === 40)).toBe(true);
+      expect([page.rows.length, page.counts.length, page.more]).toEqual([500, 0, false]);
+      expect(new Set(page.rows.map(({ conversation }) => conversation))).toEqual(new Set(many));
     }));
 }

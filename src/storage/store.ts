@@ -164,38 +164,39 @@ export type FeedCommitted =
   | { readonly outcome: "stored" | "conflict" | "fenced" }
   | { readonly outcome: "refused" | "unknown"; readonly reason: string };
 
-/** One conversation of one person, joined for sync. `cursor` null where the person never read and no total stands. */
-export interface SyncRow {
-  readonly membership: MembershipRow;
-  /** Null where the membership dangles: the conversation is gone (G9). */
-  readonly head: HeadRow | null;
-  /** As stored with the log: exact in SQLite, exact elsewhere while closed. */
-  readonly member: MemberRow | null;
-  readonly cursor: CursorRow | null;
-}
-
-/** The counters of a row, without its texts: for totals over all of a person's memberships. */
+/** The counters of one membership: what unread is computed from, and whether the store may speak for it. */
 export interface SyncCount {
   readonly conversation: ConversationId;
   readonly muted: boolean;
+  /** Left open by an activation: the numbers are its owner's to tell. */
   readonly open: boolean;
   readonly headOrdinal: number;
-  /** As stored; the session adds what an active conversation knows after `totalsThrough`. */
+  /** The person's counted entries up to `totalsThrough`. */
   readonly myTotal: number;
-  /** `totalsThrough` of the head. */
   readonly totalsThrough: Seq;
   readonly cursor: Mark;
   readonly join: Mark;
 }
 
-/** One page of a person's conversations, and their counters where asked for. */
+/** One conversation of one person for sync. */
+export interface SyncRow extends SyncCount {
+  readonly markedUnread: boolean;
+  readonly headSeq: Seq;
+  readonly floor: Seq;
+  /**
+   * The whole RowTuple, encoded: to be shown only while the conversation is closed. Null where the membership dangles, its
+   * conversation gone or without such a member (G9). Made by sync-row.ts.
+   */
+  readonly row: Uint8Array | null;
+}
+
 export interface SyncPage {
   readonly user: UserRow | null;
   /** By conversation id, ascending, present memberships only. */
   readonly rows: readonly SyncRow[];
   /** Whether more rows follow. */
   readonly more: boolean;
-  /** Every present membership, where asked for. */
+  /** Every present membership that is not among `rows`, where asked for. */
   readonly counts: readonly SyncCount[];
 }
 
@@ -295,7 +296,7 @@ export interface Store {
   unknownUsers(users: readonly UserId[]): Promise<readonly UserId[]>;
   /** Those of `users` who are in `max` or more conversations, as their feeds have it now. */
   fullUsers(users: readonly UserId[], max: number): Promise<readonly UserId[]>;
-  /** @param withCounts whether to bring the counters of every membership too */
+  /** @param withCounts whether to bring the counters of every other membership too */
   readSync(user: UserId, after: ConversationId | null, limit: number, withCounts: boolean): Promise<SyncPage>;
 
   /** Whether writes go through at present, and if not, why: for readiness and the log. */

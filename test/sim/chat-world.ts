@@ -325,8 +325,9 @@ export class ChatWorld implements ChatWorldView {
   #checkUnread(): void {
     const store = new MemoryStore({ data: this.data });
     for (const user of people) {
-      void store.readSync(user, null, 100, true).then(({ counts }) =>
+      void store.readSync(user, null, 100, true).then(({ rows, counts: others }) =>
         this.#guard(() => {
+          const counts = [...rows, ...others];
           const memberships = [...(this.data.feed(user)?.memberships.values() ?? [])].filter(
             ({ role }) => role !== null,
           );

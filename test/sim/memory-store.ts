@@ -12,10 +12,10 @@ import type {
   Range,
   RangeRequest,
   Store,
-  SyncCount,
   SyncPage,
   SyncRow,
 } from "../../src/storage/store";
+import { syncRowOf } from "../../src/storage/sync-row";
 import { MemoryData } from "./memory-data";
 
 /** What is about to be done, for schedules and faults that depend on it. */
@@ -288,22 +288,11 @@ function syncOf(
     .map((membership) => {
       const log = data.log(membership.conversation);
       const member = log?.members.get(user) ?? null;
-      return { membership, head: log?.head ?? null, member, cursor: log?.cursors.get(user) ?? null };
+      return syncRowOf({ membership, head: log?.head ?? null, member, cursor: log?.cursors.get(user) ?? null });
     });
-  const late = present.filter(({ membership }) => after === null || membership.conversation > after);
-  const counts = withCounts ? present.map(countOf) : [];
-  return { user: feed?.user ?? null, rows: late.slice(0, limit), more: late.length > limit, counts };
-}
-
-function countOf({ membership, head, cursor }: SyncRow): SyncCount {
-  return {
-    conversation: membership.conversation,
-    muted: membership.muted,
-    open: head !== null && head.openEpoch !== 0,
-    headOrdinal: head?.ordinal ?? 0,
-    myTotal: cursor?.total ?? 0,
-    totalsThrough: head?.totalsThrough ?? 0,
-    cursor: { seq: cursor?.seq ?? 0, ordinal: cursor?.ordinal ?? 0, own: cursor?.own ?? 0 },
-    join: membership.join,
-  };
+  const late = present.filter(({ conversation }) => after === null || conversation > after);
+  const rows = late.slice(0, limit);
+  const others = withCounts ? present.filter((row) => !rows.includes(row)) : [];
+  const counts = others.map(({ markedUnread: _1, headSeq: _2, floor: _3, row: _4, ...count }) => count);
+  return { user: feed?.user ?? null, rows, more: late.length > limit, counts };
 }
