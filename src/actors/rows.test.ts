@@ -40,7 +40,7 @@ function source(answers: readonly (Seq | AppError)[], heads: readonly (Seq | nul
   return new RowSource(router, {} as never);
 }
 
-const headOf = (part: RowPart | null): Seq | null => part && part.head[0];
+const headOf = (part: RowPart | null): Seq | null => part?.head[0] ?? null;
 
 test("an answer that was overtaken is asked for again until it holds", async () => {
   expect(await source([5, 6, 7], [6, 7, 7]).settled(id, ada, 500, headOf)).toBe(7);
