@@ -4,6 +4,7 @@ import type { Cancel, Clock } from "../lib/clock";
 import type { Epoch } from "../protocol/ids";
 import type { KindName, PlacedContext } from "./actor";
 import { SelfTell } from "./system-letters";
+import type { Life } from "./system-letters";
 
 /** What an activation needs of its cell. */
 export interface ActivationHost {
@@ -15,7 +16,7 @@ export interface ActivationHost {
 }
 
 /** The context of one activation, and whether it still lives. */
-export class Activation implements PlacedContext {
+export class Activation implements PlacedContext, Life {
   readonly epoch: Epoch;
   /** It asked to end, or was told to; it receives nothing any more. */
   stopping = false;

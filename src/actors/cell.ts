@@ -121,7 +121,8 @@ export class ActorCell implements MailboxOwner<Letter>, ActivationHost {
   // The mailbox's owner.
 
   handle(letter: Letter): Promise<void> | void {
-    if (letter.isVoid() || !this.#actor) return;
+    if (letter.isVoid() || !this.#actor || !this.#activation) return;
+    letter.receivedBy(this.#activation);
     return this.#actor.receive(letter.message, letter);
   }
 

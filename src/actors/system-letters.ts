@@ -3,9 +3,16 @@
 import { AppError } from "../lib/errors";
 import type { Reply } from "./actor";
 
+/** Of an activation: once it has ended, what it says is too old to be believed. */
+export interface Life {
+  readonly ended: boolean;
+}
+
 /** A message on its way to an activation, which gets it as the `reply` of `receive`. */
 export interface Letter extends Reply {
   readonly message: unknown;
+  /** Called as it is handed to an activation. */
+  receivedBy(life: Life): void;
   /** Nobody waits for an answer any more, or this was meant for another activation: not worth delivering. */
   isVoid(): boolean;
 }
@@ -26,6 +33,10 @@ export class Tell implements Letter {
     // A tell has nobody to answer.
   }
 
+  receivedBy(): void {
+    // Nothing is answered, so nothing can be too old.
+  }
+
   isVoid(): boolean {
     return false;
   }
@@ -34,9 +45,9 @@ export class Tell implements Letter {
 /** A message of an activation to itself; void once cancelled or once that activation has ended. */
 export class SelfTell extends Tell {
   cancelled = false;
-  readonly #life: { readonly ended: boolean };
+  readonly #life: Life;
 
-  constructor(message: unknown, life: { readonly ended: boolean }) {
+  constructor(message: unknown, life: Life) {
     super(message);
     this.#life = life;
   }
@@ -54,7 +65,8 @@ export interface AskWaitingRoom {
 
 /**
  * A message that wants one answer: the first of `ok`, `fail` and the deadline; later ones do nothing.
- * Answered before {@link Ask.promise} is called, it never enters the waiting room.
+ * Answered before {@link Ask.promise} is called, it never enters the waiting room. What an activation answers after its
+ * end, computed from what it remembers while a successor goes on, is answered `outcome_unknown` instead.
  */
 export class Ask implements Letter {
   readonly message: unknown;
@@ -66,29 +78,32 @@ export class Ask implements Letter {
   slot = -1;
   #state: "open" | "ok" | "failed" = "open";
   #answer: unknown = undefined;
+  #life: Life | null = null;
   #room: AskWaitingRoom | null = null;
-  #resolve: ((value: unknown) => void) | null = null;
-  #reject: ((error: AppError) => void) | null = null;
+  #onValue: ((value: unknown) => void) | null = null;
+  #onError: ((error: AppError) => void) | null = null;
 
   constructor(message: unknown, deadline: number) {
     this.message = message;
     this.deadline = deadline;
   }
 
+  receivedBy(life: Life): void {
+    this.#life = life;
+  }
+
   ok(value: unknown): void {
     if (this.#state !== "open") return;
+    if (this.#life?.ended) return this.#reject(outlived());
     this.#state = "ok";
-    if (this.#resolve === null) this.#answer = value;
-    else this.#resolve(value);
+    if (this.#onValue === null) this.#answer = value;
+    else this.#onValue(value);
     this.#room?.leave(this);
   }
 
   fail(error: AppError): void {
     if (this.#state !== "open") return;
-    this.#state = "failed";
-    if (this.#reject === null) this.#answer = error;
-    else this.#reject(error);
-    this.#room?.leave(this);
+    this.#reject(this.#life?.ended && !error.retryable ? outlived() : error);
   }
 
   isVoid(): boolean {
@@ -102,13 +117,24 @@ export class Ask implements Letter {
     this.#room = room;
     room.enter(this);
     return new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
+      this.#onValue = resolve;
+      this.#onError = reject;
     });
+  }
+
+  #reject(error: AppError): void {
+    this.#state = "failed";
+    if (this.#onError === null) this.#answer = error;
+    else this.#onError(error);
+    this.#room?.leave(this);
   }
 }
 
 /** What a caller whose deadline passed is told. */
 export function askTimedOut(): AppError {
   return new AppError("outcome_unknown", "no answer by the deadline; repeat with the same client id to learn");
+}
+
+function outlived(): AppError {
+  return new AppError("outcome_unknown", "the actor was restarted; repeat with the same client id to learn");
 }

@@ -133,6 +133,27 @@ test("only the first answer counts", () => {
   expect(trace).toEqual(["a activates", "a: first"]);
 });
 
+test("what an activation answers after its end is outcome_unknown: a successor may know better by then", () => {
+  const replies: Reply[] = [];
+  const { ask, trace, clock } = world({
+    receive(message, reply, ctx) {
+      if (message === "stop") ctx.stop();
+      else if (message === "current") reply.ok("new");
+      else replies.push(reply);
+    },
+  });
+  for (const message of ["value", "refusal", "later", "stop", "current"]) ask("a", message);
+  clock.settle();
+  trace.length = 0;
+
+  replies[0]?.ok("old");
+  replies[1]?.fail(new AppError("no_access"));
+  replies[2]?.fail(new AppError("store_unavailable"));
+  clock.settle();
+
+  expect(trace).toEqual(["a! outcome_unknown", "a! outcome_unknown", "a! store_unavailable"]);
+});
+
 test("past a full mailbox an ask is answered overloaded and a tell is dropped, both counted", () => {
   const gate = Promise.withResolvers<void>();
   const { ask, trace, system } = world({ receive: () => gate.promise, limits: { mailboxMax: 1 } });

@@ -60,6 +60,8 @@ export class RuntimeWorld {
   /** The last number received by a key from a sender. */
   readonly #received = new Map<string, number>();
   readonly #sent = new Map<string, number>();
+  /** Answered after the activation had ended. */
+  readonly #tooLate = new Set<Note>();
   #broken: unknown = null;
   #lifeCount = 0;
   #asked = 0;
@@ -144,6 +146,7 @@ export class RuntimeWorld {
     check(now <= deadline + deadlineSlackMs, () => `answered ${now - deadline} ms after its deadline`);
     if (!(answer instanceof Error)) {
       this.#count("answered");
+      check(!this.#tooLate.has(note), () => `${note.sender} ${note.n} is answered by an activation that has ended`);
       check(answer === note, () => `${note.sender} ${note.n} got another's answer`);
       return;
     }
@@ -201,7 +204,7 @@ export class RuntimeWorld {
     };
     let pending: Promise<void> | void;
     try {
-      pending = this.#act(ctx, note, reply);
+      pending = this.#act(life, ctx, note, reply);
     } finally {
       done();
     }
@@ -210,13 +213,16 @@ export class RuntimeWorld {
     return pending.finally(done);
   }
 
-  #act(ctx: PlacedContext, note: Note, reply: Reply): Promise<void> | void {
+  #act(life: Life, ctx: PlacedContext, note: Note, reply: Reply): Promise<void> | void {
     const { random, clock } = this.#schedule;
     switch (note.act) {
       case "answer":
         return reply.ok(note);
       case "answerLater":
-        clock.after(random.int(400), () => reply.ok(note));
+        clock.after(random.int(400), () => {
+          if (life.phase === "ended") this.#tooLate.add(note);
+          reply.ok(note);
+        });
         return;
       case "slow":
         return this.#sleep(random.int(900)).then(() => reply.ok(note));
