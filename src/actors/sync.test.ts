@@ -64,6 +64,7 @@ class Node {
   recent = new Set<ConversationId>();
   owners = new Map<ConversationId, RowPart | "silent" | "no_access">();
   ranges: RangeRequest[] = [];
+  entryBytes = 0;
   askedOf: ConversationId[] = [];
   dangling = 0;
   readonly world: SessionWorld;
@@ -114,7 +115,15 @@ class Node {
     this.ranges.push(request);
     const entries = Array.from({ length: request.limit }, (_, i) => {
       const seq = request.from + i;
-      return { seq, ordinal: 0, kind: 1, counts: true, sender: ada, clientId: null, bytes: encode([seq]) };
+      return {
+        seq,
+        ordinal: 0,
+        kind: 1,
+        counts: true,
+        sender: ada,
+        clientId: null,
+        bytes: encode([seq, ...(this.entryBytes > 0 ? ["x".repeat(this.entryBytes)] : [])]),
+      };
     });
     return { entries, scannedTo: request.from + request.limit - 1 };
   }
@@ -231,6 +240,25 @@ test("five hundred conversations fit into one answer, large ones into several th
   expect(page.shown.length).toBe(3);
   expect(page.totals).toEqual([30, 0]);
   expect(encode([page.rows, page.resumed]).length).toBeLessThan(256 * 1024);
+});
+
+test("rows that end a page early leave missed entries no more than what is left of the frame", async () => {
+  const node = new Node();
+  node.entryBytes = 1_000;
+  node.rows = Array.from({ length: 10 }, (_, n) =>
+    stored(n, { seq: 260, lastMessageSeq: 260, lastMessage: encode(["x".repeat(60_000)]) }),
+  );
+  const { rows, resumed } = await node.gather({ positions: new Map(node.rows.map((_, n) => [idOf(n), 10])) });
+  expect(resumed.length).toBeGreaterThan(0);
+  expect(encode([rows, resumed]).length).toBeLessThan(256 * 1024);
+});
+
+test("a page without totals has nothing pending that it does not show", async () => {
+  const node = new Node();
+  const large = { lastMessage: encode(["x".repeat(90_000)]) };
+  node.rows = [stored(1, large), stored(2, large), stored(3, large), stored(4, { openEpoch: 4 })];
+  const page = await node.gather({ withTotals: false });
+  expect([page.shown, page.pending]).toEqual([[idOf(1), idOf(2)], []]);
 });
 
 test("one row that is larger than a page's share is shown by itself", async () => {

@@ -69,7 +69,7 @@ export async function gatherPage<T>(world: SessionWorld, request: PageRequest, u
   if (world.clock.monotonic() - startedAt > gatherMs) {
     throw new AppError("store_unavailable", "reading took too long", { retryAfterMs: 1000 });
   }
-  return use(new PageBuilder(world, user, asked).build(page, missed));
+  return use(new PageBuilder(world, user, asked).build(page, missed, withTotals));
 }
 
 /** Conversations that the store cannot speak for: left open by an owner, or active until a moment ago. */
@@ -148,11 +148,11 @@ class PageBuilder {
     this.#asked = asked;
   }
 
-  build(page: SyncPage, missed: Missed): Page {
+  build(page: SyncPage, missed: Missed, withTotals: boolean): Page {
     const shown: Shown[] = [];
     const next = this.#showRows(page, shown);
     // Before `pending` is read: totals find more of them.
-    const totals = this.#totals(page);
+    const totals: TotalsTuple = withTotals ? this.#totals(page) : [0, 0];
     return {
       userSeq: page.user?.userSeq ?? 0,
       rows: shown.map(({ encoded }) => encoded as unknown as RowTuple),
@@ -166,20 +166,20 @@ class PageBuilder {
 
   /** Rows in order until the bytes are spent; answers where the next page begins. */
   #showRows(page: SyncPage, shown: Shown[]): ConversationId | null {
-    let bytes = 0;
+    const leastLeft = this.#bytesLeft - rowBytesMax;
     let last: ConversationId | null = null;
     for (const row of page.rows) {
       const { conversation } = row;
       const taken = this.#take(row);
       const one = typeof taken === "string" ? null : taken;
-      bytes += one?.encoded.bytes.length ?? 0;
-      if (bytes > rowBytesMax && shown.length > 0) return last;
+      const left = this.#bytesLeft - (one?.encoded.bytes.length ?? 0);
+      if (left < leastLeft && shown.length > 0) return last;
+      this.#bytesLeft = left;
       last = conversation;
       if (one) shown.push(one);
       if (taken === "pending") this.#pending.add(conversation);
       this.#unread.set(conversation, one?.unread ?? null);
     }
-    this.#bytesLeft -= bytes;
     return page.more ? last : null;
   }
 
