@@ -14,8 +14,8 @@ import { MemoryStore } from "./memory-store";
 import type { Schedule } from "./simulate";
 import { WatchedData } from "./watched-data";
 
-/** How often each of these happens, against the others. */
-const happenings = {
+/** What people do, and how often against everything else. */
+const acts = {
   send: 30,
   flood: 0.4,
   replay: 5,
@@ -33,6 +33,10 @@ const happenings = {
   readers: 1,
   settings: 1,
   signIn: 1,
+} as const;
+
+/** What the server suffers, and how often. */
+const shocks = {
   throwIn: 1.5,
   crash: 0.5,
   takeOver: 0.3,
@@ -103,7 +107,9 @@ export class ChatWorld implements ChatWorldView {
   /** One thing happens, then some time passes. Throws what is broken. */
   step(): void {
     const { random, clock } = this.schedule;
-    this.#happen(random.weighted(happenings));
+    const what = random.weighted({ ...acts, ...shocks });
+    if (what in shocks) this.#shake(what as keyof typeof shocks);
+    else this.#act(what as keyof typeof acts);
     clock.advance(random.pick([0, 0, 1, 5, 30, 30, 200, 1500]));
     if (!this.node.isUp) this.#up();
     this.#judge();
@@ -128,7 +134,29 @@ export class ChatWorld implements ChatWorldView {
     this.node.crash();
   }
 
-  #happen(what: keyof typeof happenings): void {
+  /** Something goes wrong, or is done to the server. */
+  #shake(what: keyof typeof shocks): void {
+    const { random, clock } = this.schedule;
+    switch (what) {
+      case "throwIn": {
+        const conversation = random.pick(this.#conversations);
+        random.pick(this.#sessions).send(conversation, null);
+        clock.after(random.int(20), () => this.#throwIn(conversation));
+        return;
+      }
+      case "crash":
+        return this.#crash();
+      case "takeOver":
+        return this.#takeOver();
+      case "restart":
+        return this.#restart();
+      case "stepClock":
+        return clock.stepWall(random.between(-3_600_000, 3_600_000));
+    }
+  }
+
+  /** Somebody does something. */
+  #act(what: keyof typeof acts): void {
     const { random, clock } = this.schedule;
     const conversation = random.pick(this.#conversations);
     const session = random.pick(this.#sessions);
@@ -185,18 +213,6 @@ export class ChatWorld implements ChatWorldView {
             issuedAt: clock.now() / 1000,
           }),
         );
-      case "throwIn":
-        session.send(conversation, null);
-        clock.after(random.int(20), () => this.#throwIn(conversation));
-        return;
-      case "crash":
-        return this.#crash();
-      case "takeOver":
-        return this.#takeOver();
-      case "restart":
-        return this.#restart();
-      case "stepClock":
-        return clock.stepWall(random.between(-3_600_000, 3_600_000));
     }
   }
 
