@@ -44,6 +44,7 @@ describe("negative controls: a server without one of its guarantees is caught", 
           kills: 2,
           seed,
           historyFile: null,
+          settleMs: 3_000,
           environment: { PARLEY_FAILPOINTS: failpoints },
         });
 
