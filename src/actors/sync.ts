@@ -62,14 +62,20 @@ type Taken = Shown | "gone" | "pending";
  */
 export async function gatherPage<T>(world: SessionWorld, request: PageRequest, use: (page: Page) => T): Promise<T> {
   const startedAt = world.clock.monotonic();
-  const { user, after, limit, withTotals } = request;
+  const { user, after, limit, withTotals, positions } = request;
   const page = await world.store.readSync(user, after, limit, withTotals);
-  const asked = await askOwners(world, user, toAsk(world, user, page), request.askMs);
-  const missed = await readMissed(world, request, page.rows);
-  if (world.clock.monotonic() - startedAt > gatherMs) {
-    throw new AppError("store_unavailable", "reading took too long", { retryAfterMs: 1000 });
+  const build = (asked: Asked, missed: Missed): Page => {
+    if (world.clock.monotonic() - startedAt > gatherMs)
+      throw new AppError("store_unavailable", "reading took too long", { retryAfterMs: 1000 });
+    return new PageBuilder(world, user, asked).build(page, missed, withTotals);
+  };
+  if (positions.size === 0) {
+    // Mostly every row can be taken as it stands, at the first look.
+    const atOnce = build(new Map(), new Map());
+    if (atOnce.pending.length === 0) return use(atOnce);
   }
-  return use(new PageBuilder(world, user, asked).build(page, missed, withTotals));
+  const asked = await askOwners(world, user, toAsk(world, user, page), request.askMs);
+  return use(build(asked, await readMissed(world, request, page.rows)));
 }
 
 /** Conversations that the store cannot speak for: left open by an owner, or active until a moment ago. */
