@@ -110,10 +110,11 @@ export class ConversationMarks {
       const row = await this.#store(user, mark);
       const stored: CursorRow = { ...row, total: this.#cursors.get(user)?.total ?? 0 };
       const current = this.#cursors.get(user);
-      if (!current || stored.seq >= current.seq) this.#cursors.set(user, stored);
+      const news = !current || stored.seq > current.seq;
+      if (news) this.#cursors.set(user, stored);
       const answer = this.#answer(user, stored);
       reply.ok(answer);
-      if (stored.seq > before.seq) this.#listener.moved(user, stored, answer[1]);
+      if (news) this.#listener.moved(user, stored, answer[1]);
     } catch (thrown) {
       reply.fail(toAppError(thrown));
     } finally {

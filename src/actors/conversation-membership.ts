@@ -229,5 +229,5 @@ function dropAll(
 }
 
 function note(draft: Draft, user: UserId, clientId: ClientId, seq: Seq, kind: number = entryKinds.members): void {
-  draft.state.stageId(user, clientId, { seq, kind, digest: 0 });
+  draft.state.noteId(user, clientId, { seq, kind, digest: 0 });
 }

@@ -83,7 +83,6 @@ export class ConversationState {
   totalsThrough: Seq = 0;
   readonly #stagedMembers = new Map<UserId, Member | null>();
   readonly #usedIds = new Map<string, UsedId>();
-  readonly #stagedIds = new Map<string, UsedId>();
   /** The last committed entries, ascending and gapless. */
   readonly #recent: RecentEntry[] = [];
   /** Committed members by id, for paging; null when they have changed. */
@@ -114,25 +113,25 @@ export class ConversationState {
 
   /** How an id was used, staged uses included. */
   used(sender: UserId, clientId: ClientId): UsedId | null {
-    const key = idKey(sender, clientId);
-    return this.#stagedIds.get(key) ?? this.#usedIds.get(key) ?? null;
+    return this.#usedIds.get(idKey(sender, clientId)) ?? null;
   }
 
-  stageId(sender: UserId, clientId: ClientId, use: UsedId): void {
-    this.#stagedIds.set(idKey(sender, clientId), use);
+  /** Notes a use; one whose seq is past the committed head is staged, and goes with a rollback. */
+  noteId(sender: UserId, clientId: ClientId, use: UsedId): void {
+    this.#usedIds.set(idKey(sender, clientId), use);
   }
 
   /** Remembers ids that the store knows: what a retry is answered from. */
   learnIds(found: readonly FoundEntry[], digest: (bytes: Uint8Array) => number): void {
     for (const { sender, clientId, seq, kind, bytes } of found)
-      this.#remember(idKey(sender, clientId), { seq, kind, digest: digest(bytes) });
+      this.noteId(sender, clientId, { seq, kind, digest: digest(bytes) });
   }
 
   /** Forgets everything staged. What was staged is run again on the committed state, or answered as undone. */
   rollback(): void {
     this.staged = { ...this.committed };
     this.#stagedMembers.clear();
-    this.#stagedIds.clear();
+    for (const [key, { seq }] of this.#usedIds) if (seq > this.committed.seq) this.#usedIds.delete(key);
   }
 
   /** Takes over a batch that the store has: `head` is the staged head as it was behind the batch's last entry. */
@@ -142,9 +141,8 @@ export class ConversationState {
     for (const { row } of entries) {
       this.#keep(row);
       if (row.counts) this.sent.set(row.sender, (this.sent.get(row.sender) ?? 0) + 1);
-      if (row.clientId !== null) this.#commitId(idKey(row.sender, row.clientId));
     }
-    if (this.#recent.length > 2 * recentMax) this.#recent.splice(0, this.#recent.length - recentMax);
+    this.#trim();
   }
 
   /** Starts from what the store has. */
@@ -160,7 +158,8 @@ export class ConversationState {
       if (role !== null) this.members.set(user, { role, join, floor, changedSeq });
     for (const row of tail) {
       this.#keep(row);
-      if (row.clientId !== null) this.#remember(idKey(row.sender, row.clientId), { ...row, digest: digest(row.bytes) });
+      const { sender, clientId, seq, kind, bytes } = row;
+      if (clientId !== null) this.noteId(sender, clientId, { seq, kind, digest: digest(bytes) });
     }
   }
 
@@ -209,20 +208,14 @@ export class ConversationState {
     if (this.#stagedMembers.get(user) === member) this.#stagedMembers.delete(user);
   }
 
-  #commitId(key: string): void {
-    const use = this.#stagedIds.get(key);
-    if (!use) return;
-    this.#stagedIds.delete(key);
-    this.#remember(key, use);
-  }
-
-  #remember(key: string, use: UsedId): void {
-    this.#usedIds.delete(key);
-    this.#usedIds.set(key, { seq: use.seq, kind: use.kind, digest: use.digest });
-    if (this.#usedIds.size <= usedIdsMax) return;
-    for (const oldest of this.#usedIds.keys()) {
-      this.#usedIds.delete(oldest);
-      break;
+  /** Lets go of the oldest, many at a time; what is staged is never among them. */
+  #trim(): void {
+    if (this.#recent.length > 2 * recentMax) this.#recent.splice(0, this.#recent.length - recentMax);
+    let surplus = this.#usedIds.size > 2 * usedIdsMax ? this.#usedIds.size - usedIdsMax : 0;
+    if (surplus === 0) return;
+    for (const [key, { seq }] of this.#usedIds) {
+      if (surplus-- === 0 || seq > this.committed.seq) return;
+      this.#usedIds.delete(key);
     }
   }
 }
