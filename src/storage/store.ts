@@ -190,6 +190,7 @@ export interface SyncRow extends SyncCount {
   readonly row: Uint8Array | null;
 }
 
+/** One page of a person's conversations, read in one snapshot. */
 export interface SyncPage {
   readonly user: UserRow | null;
   /** By conversation id, ascending, present memberships only. */
