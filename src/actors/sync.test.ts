@@ -30,13 +30,11 @@ function stored(n: number, head: Partial<HeadRow> = {}, floor = 1): Joined {
     lastMessage: encode(["last"]), lastMessageSeq: 10, openEpoch: 0, fedThrough: 10, totalsThrough: 10, ...head,
   }; // biome-ignore format: one row
   return {
-    membership: {
-      conversation, type: "group", peer: null, seq: 1, role: "member", join: mark(1), floor, muted: false, markedUnread: false,
-    },
+    membership: { conversation, peer: null, muted: false, markedUnread: false },
     head: whole,
-    member: { user: ada, role: "member", join: mark(1), floor, changedSeq: 1 },
-    cursor: { user: ada, ...mark(0), total: 2 },
-  }; // biome-ignore format: one row
+    member: { role: "member", join: mark(1), floor },
+    cursor: { ...mark(0), total: 2 },
+  };
 }
 
 /** The owner's word: one more entry than stored, and it is another's. */

@@ -29,10 +29,12 @@ export type EntryValues = readonly [
   bytes: Uint8Array,
 ];
 
-/** The columns of a head `h`; its message is the entry's bytes where none are kept apart. */
+/** The last message of a head `h`: the entry's bytes where none are kept apart. */
+export const lastMessageSelect = `CASE WHEN h.last_message IS NULL THEN
+    (SELECT e.bytes FROM entries e WHERE e.cid = h.cid AND e.seq = h.last_message_seq) ELSE h.last_message END`;
+/** The columns of a head `h`. */
 export const headSelect = `h.conversation, h.type, h.seq, h.ordinal, h.time, h.name, h.picture, h.fields, h.member_count,
-  CASE WHEN h.last_message IS NULL THEN
-    (SELECT e.bytes FROM entries e WHERE e.cid = h.cid AND e.seq = h.last_message_seq) ELSE h.last_message END,
+  ${lastMessageSelect},
   h.last_message_seq, h.open_epoch, h.fed_through, h.totals_through`;
 /** A row of {@link headSelect}. */
 export type HeadValues = readonly [
@@ -129,9 +131,9 @@ export type FoundValues = readonly [sender: UserId, clientId: ClientId, seq: num
 export type CountValues = readonly [
   conversation: ConversationId,
   muted: number,
-  joinSeq: number,
-  joinOrdinal: number,
-  joinOwn: number,
+  joinSeq: number | null,
+  joinOrdinal: number | null,
+  joinOwn: number | null,
   openEpoch: number | null,
   headOrdinal: number | null,
   totalsThrough: number | null,
@@ -218,6 +220,6 @@ export function countOf(values: CountValues): SyncCount {
     totalsThrough: totalsThrough ?? 0,
     myTotal: values[11] ?? 0,
     cursor: { seq: values[8] ?? 0, ordinal: values[9] ?? 0, own: values[10] ?? 0 },
-    join: { seq: joinSeq, ordinal: joinOrdinal, own: joinOwn },
+    join: { seq: joinSeq ?? 0, ordinal: joinOrdinal ?? 0, own: joinOwn ?? 0 },
   };
 }

@@ -91,14 +91,14 @@ export function syncCases(open: OpenSubject): void {
       const { rows, counts } = await store.readSync(ada, rooms[1] ?? null, 1, true);
       const read = { seq: 2, ordinal: 2, own: 1 };
       const never = { seq: 0, ordinal: 0, own: 0 };
-      const row = { muted: false, open: false, totalsThrough: 0, myTotal: 0, join: { seq: 1, ordinal: 1, own: 0 } };
+      const row = { muted: false, open: false, totalsThrough: 0, myTotal: 0, join: member(ada).join };
       expect(rows.map(({ conversation, open: left, headOrdinal }) => [conversation, left, headOrdinal])).toEqual([
         [conversationNamed(2), true, 4],
       ]);
       expect(counts.toSorted((a, b) => (a.conversation < b.conversation ? -1 : 1))).toEqual([
         { ...row, conversation: conversationNamed(0), headOrdinal: 2, myTotal: 2, cursor: read },
         { ...row, conversation: conversationNamed(1), headOrdinal: 3, cursor: never },
-        { ...row, conversation: conversationNamed(4), headOrdinal: 0, cursor: never },
+        { ...row, conversation: conversationNamed(4), headOrdinal: 0, cursor: never, join: never },
         { ...row, conversation: conversationNamed(5), headOrdinal: 7, cursor: read, muted: true },
       ]);
     }));
