@@ -1,4 +1,5 @@
 // The load generator's process: one plan as its argument, one JSON line per outcome.
+import { runLargeMake, runLargeUse } from "./large-room-load";
 import type { Plan } from "./plan";
 import { runRooms } from "./rooms-load";
 import { runSeed } from "./seed-load";
@@ -20,6 +21,10 @@ async function run(plan: Plan): Promise<void> {
       return runPeople(plan, report);
     case "seed":
       return runSeed(plan, report);
+    case "largeMake":
+      return runLargeMake(plan, report);
+    case "largeUse":
+      return runLargeUse(plan, report);
   }
 }
 

@@ -2,6 +2,7 @@
 // figures; what goes on is told on stderr. Ends with 1 when a figure misses what is required.
 import type { Figure } from "./figures";
 import { tableOf } from "./figures";
+import { benchLargeRoom } from "./large-room";
 import { benchDurable, benchFanout, benchLag, benchLatency } from "./rooms-benches";
 import type { Say } from "./rooms-benches";
 import { benchConnect, benchHistory, benchMemory } from "./sessions-benches";
@@ -14,6 +15,7 @@ const benches: Readonly<Record<string, (say: Say) => Promise<readonly Figure[]>>
   memory: benchMemory,
   connect: benchConnect,
   history: benchHistory,
+  "large-room": benchLargeRoom,
 };
 
 /** Runs what the arguments name: benches, or `all`. Answers the exit code. */

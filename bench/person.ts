@@ -36,6 +36,29 @@ export class Person {
 
   /** Connects; signs in unless the target is the raw server. */
   static async connect(target: Target, user: string, heard: Heard = deaf, query = ""): Promise<Person> {
+    const person = await Person.#open(target, user, heard, query);
+    if (!target.raw) await person.ask("hello", [1, signToken(user, target.secret), "bench"]);
+    return person;
+  }
+
+  /**
+   * Connects; signs in and syncs in one message, as the protocol allows, unless the target is the raw server. The answer to
+   * sync stays undecoded, so that the generator's share is next to nothing.
+   */
+  static async connectAndSync(target: Target, user: string): Promise<Person> {
+    const person = await Person.#open(target, user, deaf, "");
+    if (target.raw) return person;
+    const hello = encode([frameTypes.request, 1, "hello", [1, signToken(user, target.secret), "bench"]]);
+    const sync = encode([frameTypes.request, 2, "sync", [null, []]]);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    person.#unread = { id: 2, resolve };
+    person.#nextId = 3;
+    person.#socket.send(Buffer.concat([hello, sync]));
+    await promise;
+    return person;
+  }
+
+  static async #open(target: Target, user: string, heard: Heard, query: string): Promise<Person> {
     const person = new Person();
     person.#socket = await RawSocket.open(target.port, socketPath + query, {
       skip: heard.skip.bind(heard),
@@ -45,7 +68,6 @@ export class Person {
         person.#leaving = true;
       },
     });
-    if (!target.raw) await person.ask("hello", [1, signToken(user, target.secret), "bench"]);
     return person;
   }
 
@@ -57,15 +79,6 @@ export class Person {
       if (frame[0] === frameTypes.reply) resolve(frame[2] as Results[N]);
       else reject(new Error(`${operation}: ${JSON.stringify(frame[2])}`));
     });
-    this.#socket.send(encode([frameTypes.request, id, operation, args]));
-    return promise;
-  }
-
-  /** Asks and waits for the reply, which stays undecoded: the generator's share of a large answer is next to nothing. */
-  askUnread(operation: keyof Results, args: readonly unknown[]): Promise<void> {
-    const id = this.#nextId++;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#unread = { id, resolve };
     this.#socket.send(encode([frameTypes.request, id, operation, args]));
     return promise;
   }

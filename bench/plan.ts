@@ -74,7 +74,25 @@ export interface Seeded {
   readonly headSeq: number;
 }
 
-export type Plan = RoomsPlan | SessionsPlan | ReadsPlan | PeoplePlan | SeedPlan;
+/** Makes one conversation of everybody; some of them are connected and watch. */
+export interface LargeMakePlan {
+  readonly kind: "largeMake";
+  readonly target: Target;
+  readonly members: number;
+  readonly watching: number;
+  readonly prefix: string;
+}
+
+/** Uses the conversation that a {@link LargeMakePlan} made. */
+export interface LargeUsePlan extends Omit<LargeMakePlan, "kind"> {
+  readonly kind: "largeUse";
+  readonly conversation: string;
+  /** People who mark each of `rounds` messages as read, one message a second. */
+  readonly readers: number;
+  readonly rounds: number;
+}
+
+export type Plan = RoomsPlan | SessionsPlan | ReadsPlan | PeoplePlan | SeedPlan | LargeMakePlan | LargeUsePlan;
 
 /** Where to. `raw`: the baseline, which knows no requests and echoes what it publishes. */
 export interface Target {

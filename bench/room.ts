@@ -45,6 +45,17 @@ export class Room {
     for (const member of this.members) member.lastSeq = await positionOf(member.person, conversation);
   }
 
+  /** Connects `users`, who are members of a conversation that exists, and begins to receive it. */
+  async enter(target: Target, users: readonly string[], conversation: string): Promise<void> {
+    this.conversation = conversation;
+    for (const user of users) {
+      const member = new Member(this, this.#tally);
+      member.person = await Person.connect(target, user, member);
+      member.lastSeq = await positionOf(member.person, conversation);
+      this.members.push(member);
+    }
+  }
+
   /** The batch that begins at `first`, where some member decoded it already. */
   recall(first: number, bytes: number): Batch | null {
     const batch = this.#batches.get(first);
@@ -62,7 +73,7 @@ export class Room {
 }
 
 /** The head that a member stands at; asked again until the membership has reached the member's feed. */
-async function positionOf(person: Person, conversation: string): Promise<number> {
+export async function positionOf(person: Person, conversation: string): Promise<number> {
   for (;;) {
     const [, rows] = await person.ask("sync", [null, []]);
     const row = rows.find(([id]) => id === conversation);

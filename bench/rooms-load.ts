@@ -33,7 +33,8 @@ async function openRooms(plan: RoomsPlan, tally: Tally): Promise<readonly Room[]
   return rooms;
 }
 
-async function runLoad(
+/** Runs one load on rooms that are open, and waits until everybody received everything. */
+export async function runLoad(
   load: Load,
   at: number,
   rooms: readonly Room[],

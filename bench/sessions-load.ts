@@ -36,8 +36,7 @@ async function connectAll(plan: SessionsPlan): Promise<{ people: Person[]; measu
   const cpuBefore = cpuSeconds(target.pid);
   await inParallel(sessions, plan.inFlight, async (i) => {
     const start = nowUs();
-    const person = await Person.connect(target, `${prefix}${i}`);
-    if (!target.raw) await person.askUnread("sync", [null, []]);
+    const person = await Person.connectAndSync(target, `${prefix}${i}`);
     times.add(nowUs() - start);
     people.push(person);
   });
@@ -91,7 +90,8 @@ export async function runPeople(plan: PeoplePlan, report: Report): Promise<void>
   report({ people, groups });
 }
 
-async function inParallel(count: number, width: number, run: (i: number) => Promise<void>): Promise<void> {
+/** Runs `run` for 0 to `count` - 1, `width` at a time. */
+export async function inParallel(count: number, width: number, run: (i: number) => Promise<void>): Promise<void> {
   let next = 0;
   const lane = async (): Promise<void> => {
     while (next < count) await run(next++);
