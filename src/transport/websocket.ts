@@ -31,6 +31,8 @@ export interface SocketServerDeps {
   readonly verifyToken: SessionWorld["verifyToken"];
   /** Name and version, for hello. */
   readonly server: string;
+  /** Collects garbage now; called in a quiet moment after many came or went. Absent: the runtime's own. */
+  readonly collect?: () => void;
 }
 
 /** Every socket is looked after this often, milliseconds: one sweep for all, no timer a socket. */
@@ -39,6 +41,11 @@ const sweepMs = 1_000;
 const bufferedBytesMax = 512 * 1024 * 1024;
 /** Unsent bytes that a connection may always have. */
 const bufferedShareMin = 64 * 1024;
+
+/** Connections that come or go before their garbage is worth a collection. */
+const churnMax = 2_000;
+/** Sweeps without anybody coming or going, and messages in one of them at most, that make a good moment for it. */
+const quiet = { sweeps: 3, messagesMax: 50 } as const;
 
 /** One socket with its session. */
 export class Connection {
@@ -65,6 +72,10 @@ export class SocketServer {
   readonly #open = new Set<Connection>();
   #cancelSweep: Cancel | null = null;
   #sweep = 0;
+  /** Who came or went since the last collection, in which sweep the last of them did, and messages of this sweep. */
+  #churn = 0;
+  #churnedAt = 0;
+  #messages = 0;
   #publisher: Publisher | null = null;
   #publishedBytes = 0;
   #whenEmpty: (() => void) | null = null;
@@ -155,6 +166,7 @@ export class SocketServer {
     connection.line = new Line(this.#outbox, ws);
     connection.session = new Session(this.#world, connection.line);
     this.#open.add(connection);
+    this.#churned();
     this.#deps.meter.connectionOpened();
   }
 
@@ -166,6 +178,7 @@ export class SocketServer {
     const { session } = data;
     if (session === null) return;
     this.#heard(data);
+    this.#messages++;
     try {
       if (typeof message === "string") session.end("malformedFrame");
       else if (message.length > limits.frameBytesMax) session.end("frameTooLarge");
@@ -178,6 +191,7 @@ export class SocketServer {
 
   #closed(connection: Connection, code: number): void {
     this.#open.delete(connection);
+    this.#churned();
     this.#admission.leave(connection.address);
     const reason = connection.line?.gone() ?? (code === 1006 ? "lost" : code === 1009 ? "frameTooLarge" : "client");
     connection.session?.closed();
@@ -215,8 +229,24 @@ export class SocketServer {
       this.#sweep++;
       for (const connection of this.#open) this.#attend(connection);
       this.#look();
+      this.#collectWhenQuiet();
       if (!this.#stopping || this.#open.size > 0) this.#sweepLater();
     });
+  }
+
+  #churned(): void {
+    this.#churn++;
+    this.#churnedAt = this.#sweep;
+  }
+
+  /** Without work there is no collection either, and what signing in left behind would stay for as long. */
+  #collectWhenQuiet(): void {
+    const calm = this.#sweep - this.#churnedAt >= quiet.sweeps && this.#messages <= quiet.messagesMax;
+    this.#messages = 0;
+    if (this.#churn < churnMax || !calm) return;
+    this.#churn = 0;
+    if (this.#deps.collect) this.#deps.collect();
+    else Bun.gc(true);
   }
 
   /** Asks a silent client whether it is there, once, before it is given up. */

@@ -13,7 +13,9 @@ async function readLine(reader: ReadableStreamDefaultReader<Uint8Array>): Promis
 }
 
 test("10,000 connects without hello stay cheap and are closed in time, while others chat", async () => {
-  await using world = await SocketWorld.start({ connections: { max: 15_000, perAddress: 15_000 } });
+  let collected = 0;
+  const collect = (): void => void collected++;
+  await using world = await SocketWorld.start({ connections: { max: 15_000, perAddress: 15_000 }, collect });
   const [ada, bob] = [await world.online("ada"), await world.online("bob")];
   const id = await world.group(ada, "bob");
   Bun.gc(true);
@@ -32,6 +34,9 @@ test("10,000 connects without hello stay cheap and are closed in time, while oth
   expect(await readLine(lines)).toBe("gone");
   expect(world.sockets.connections).toBe(2);
   expect(await bob.refusal("devices")).toBeNull();
+  // Once after they came, once after they went, and not again.
+  world.clock.advance(10_000);
+  expect(collected).toBe(2);
   child.kill();
   await child.exited;
 }, 60_000);

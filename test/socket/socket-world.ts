@@ -26,6 +26,8 @@ export interface WorldOptions {
   readonly rates?: Partial<SocketServerDeps["config"]["rates"]>;
   readonly origins?: readonly string[];
   readonly store?: MemoryStore;
+  /** Called where the server would collect garbage. */
+  readonly collect?: () => void;
   /** Types beside the built-in ones; what is left open is as in `group`. */
   readonly types?: Readonly<Record<string, Partial<ConversationType>>>;
 }
@@ -102,6 +104,7 @@ export class SocketWorld implements AsyncDisposable {
       store,
       verifyToken,
       server: "parley/test",
+      collect: options.collect ?? (() => undefined),
     });
     return new SocketWorld({ clock, hub, sockets, router, store });
   }
