@@ -23,14 +23,17 @@ export const deaf: Heard = {
   onFault: (what) => console.error(what),
 };
 
+/** Of the sync behind a hello: high enough to tell its reply from anything else in the message. */
+const syncId = 0x5e_adbe;
+
 /** An upgraded connection. */
 export class Person {
   readonly #pending = new Map<number, (frame: readonly unknown[]) => void>();
   #socket!: RawSocket;
   #nextId = 1;
   #leaving = false;
-  /** The one answer that is waited for and not read; its id is below 128. */
-  #unread: { readonly id: number; readonly resolve: () => void } | null = null;
+  /** The one answer that is waited for and not read: how its frame begins, wherever it stands in a message. */
+  #unread: { readonly reply: Uint8Array; readonly resolve: () => void } | null = null;
 
   private constructor() {}
 
@@ -49,10 +52,10 @@ export class Person {
     const person = await Person.#open(target, user, deaf, "");
     if (target.raw) return person;
     const hello = encode([frameTypes.request, 1, "hello", [1, signToken(user, target.secret), "bench"]]);
-    const sync = encode([frameTypes.request, 2, "sync", [null, []]]);
+    const sync = encode([frameTypes.request, syncId, "sync", [null, []]]);
     const { promise, resolve } = Promise.withResolvers<void>();
-    person.#unread = { id: 2, resolve };
-    person.#nextId = 3;
+    person.#unread = { reply: encode([frameTypes.reply, syncId, null]).subarray(0, -1), resolve };
+    person.#nextId = syncId + 1;
     person.#socket.send(Buffer.concat([hello, sync]));
     await promise;
     return person;
@@ -96,9 +99,8 @@ export class Person {
   }
 
   #take(payload: Uint8Array, heard: Heard): void {
-    // A message that is one reply: an array of three, its type, its id.
     const unread = this.#unread;
-    if (unread && payload[0] === 0x93 && payload[1] === frameTypes.reply && payload[2] === unread.id) {
+    if (unread && Buffer.from(payload.buffer, payload.byteOffset, payload.length).includes(unread.reply)) {
       this.#unread = null;
       return unread.resolve();
     }

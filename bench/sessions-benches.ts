@@ -11,7 +11,7 @@ const idleSessions = 10_000;
 /** Longer than the server keeps the feed of somebody who does nothing (`actors.idleMs`, 60 s). */
 const idleSeconds = 75;
 const connectSessions = 3_000;
-const connectRounds = 3;
+const connectRounds = 6;
 const groupSize = 100;
 const groupsPerPerson = 20;
 const storedMessages = 1_000_000;
