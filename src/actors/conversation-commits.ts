@@ -5,11 +5,11 @@ import { AppError, toAppError } from "../lib/errors";
 import { isControlOn } from "../lib/failpoints";
 import { decode, encode, encodeEntry } from "../protocol/codec";
 import { entryKinds } from "../protocol/entry";
-import type { EntryTuple, MembersBody } from "../protocol/entry";
+import type { EntryTuple, MemberChange, MembersBody } from "../protocol/entry";
 import type { ClientId, ConversationId, Epoch, Seq, UserId } from "../protocol/ids";
 import type { Committed, ConversationWrite, CursorMove, CursorRow, HeadRow, Store } from "../storage/store";
 import type { Reply } from "./actor";
-import type { ConversationState, Head, Member, StagedEntry } from "./conversation-state";
+import type { ConversationState, Head, Member, StagedEntry, UsedFor } from "./conversation-state";
 
 /**
  * One request that may append. `run` works on the staged state alone and may run again after a rollback, so it keeps nothing;
@@ -119,9 +119,17 @@ export function digestOf(body: Uint8Array): number {
   return Bun.hash.xxHash32(body);
 }
 
-/** {@link digestOf} for an entry's whole encoding. */
-export function digestOfEntry(entry: Uint8Array): number {
-  return digestOf(encode((decode(entry) as EntryTuple)[9]));
+/** What the client id of an entry was used for, from the entry's whole encoding. */
+export function usedForEntry(entry: Uint8Array): UsedFor {
+  const { 2: kind, 9: body } = decode(entry) as EntryTuple;
+  if (kind === entryKinds.members) return usedForMembers(body as MembersBody);
+  return { digest: digestOf(encode(body)), change: null };
+}
+
+/** The same for a `members` entry: all changes of one entry are of one kind. */
+export function usedForMembers(body: MembersBody): UsedFor {
+  const [change, , role] = body[0] as MemberChange;
+  return { digest: 0, change: { change, role, users: body.map(([, user]) => user) } };
 }
 
 /**
@@ -304,7 +312,7 @@ export class CommitPipeline {
         return this.#flush();
       case "conflict":
         if (result.duplicates.length > 0 && this.#conflicts++ < conflictsMax) {
-          this.#state.learnIds(result.duplicates, digestOfEntry);
+          this.#state.learnIds(result.duplicates, usedForEntry);
           return this.#again();
         }
         return this.#lose(new AppError("store_unavailable", "another owner writes this conversation"));

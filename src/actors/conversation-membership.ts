@@ -1,12 +1,20 @@
 // Rules of a conversation's life: who may create, join, leave, add, remove, change roles and names.
-// Pure on the staged state; each answers the seq of its last entry, or appends nothing where the state already holds.
+// Pure on the staged state; each answers the seq of its first entry, or appends nothing where the state already holds.
 import { AppError } from "../lib/errors";
 import { encode } from "../protocol/codec";
 import { entryKinds, memberChanges } from "../protocol/entry";
-import type { ConversationBody, ConversationSet, MemberChange, Role } from "../protocol/entry";
+import type {
+  ConversationBody,
+  ConversationSet,
+  MemberChange,
+  MemberChangeCode,
+  MembersBody,
+  Role,
+} from "../protocol/entry";
 import type { ClientId, Seq, UserId } from "../protocol/ids";
 import { limits } from "../protocol/limits";
 import type { Args } from "../protocol/operations";
+import { digestOf, usedForMembers } from "./conversation-commits";
 import type { Draft } from "./conversation-commits";
 import type { Member } from "./conversation-state";
 import type { ConversationType } from "./conversation-types";
@@ -18,11 +26,25 @@ export interface MembershipRules {
   ownTotal(user: UserId): number;
 }
 
-/** Answers a repeated operation from the entry that already carries its client id; null where it is new. */
-export function earlier(draft: Draft, user: UserId, clientId: ClientId, kind: number): Seq | null {
+/**
+ * Answers a repeated change of members from the entry that already carries its client id; null where it is new. An entry
+ * names fewer people than its request where some had nothing to change, so it suffices that the request names all of them.
+ */
+function earlierChange(
+  draft: Draft,
+  user: UserId,
+  clientId: ClientId,
+  change: MemberChangeCode,
+  users: readonly UserId[],
+  role: Role | null,
+): Seq | null {
   const used = draft.state.used(user, clientId);
   if (!used) return null;
-  if (used.kind !== kind) throw new AppError("id_reused");
+  const same =
+    used.change?.change === change &&
+    used.change.role === role &&
+    used.change.users.every((changed) => users.includes(changed));
+  if (!same) throw new AppError("id_reused");
   return used.seq;
 }
 
@@ -39,11 +61,10 @@ export function create(draft: Draft, rules: MembershipRules, user: UserId, args:
   checkCreate(rules.type, user, set, others);
   state.staged.type = typeName;
   applySet(draft, set ?? {});
-  const seq = draft.append(entryKinds.conversation, false, user, clientId, [
-    typeName,
-    set ?? {},
-  ] satisfies ConversationBody);
-  note(draft, user, clientId, seq, entryKinds.conversation);
+  const body: ConversationBody = [typeName, set ?? {}];
+  const seq = draft.append(entryKinds.conversation, false, user, clientId, body);
+  const digest = digestOf(encode(body));
+  draft.state.noteId(user, clientId, { seq, kind: entryKinds.conversation, digest, change: null });
   const creatorRole = rules.type.direct ? "member" : "owner";
   const changes: Change[] = [
     { user, role: creatorRole },
@@ -55,7 +76,7 @@ export function create(draft: Draft, rules: MembershipRules, user: UserId, args:
 /** Lets a person in by themselves, where the type says so. */
 export function join(draft: Draft, rules: MembershipRules, user: UserId, clientId: ClientId): Seq {
   const { state } = draft;
-  const before = earlier(draft, user, clientId, entryKinds.members);
+  const before = earlierChange(draft, user, clientId, memberChanges.added, [user], "member");
   if (before !== null) return before;
   const member = state.member(user);
   if (member) return member.changedSeq;
@@ -66,7 +87,7 @@ export function join(draft: Draft, rules: MembershipRules, user: UserId, clientI
 
 /** Takes a member out at their own wish. The last owner of others hands over first. */
 export function leave(draft: Draft, rules: MembershipRules, user: UserId, clientId: ClientId): Seq {
-  const before = earlier(draft, user, clientId, entryKinds.members);
+  const before = earlierChange(draft, user, clientId, memberChanges.left, [user], null);
   if (before !== null) return before;
   const member = memberOrRefuse(draft, user);
   if (rules.type.direct) throw new AppError("not_supported", "a direct conversation cannot be left");
@@ -78,7 +99,7 @@ export function leave(draft: Draft, rules: MembershipRules, user: UserId, client
 /** Adds people; those who are members already are passed over. For owners and admins. */
 export function add(draft: Draft, rules: MembershipRules, user: UserId, args: Args<"add">): Seq {
   const [, clientId, users, role] = args;
-  const before = earlier(draft, user, clientId, entryKinds.members);
+  const before = earlierChange(draft, user, clientId, memberChanges.added, users, role ?? "member");
   if (before !== null) return before;
   const own = adminOrRefuse(draft, rules, user);
   if (role === "admin" && own.role !== "owner") throw new AppError("forbidden", "only an owner makes admins");
@@ -92,7 +113,7 @@ export function add(draft: Draft, rules: MembershipRules, user: UserId, args: Ar
 /** Takes others out; those who are no members are passed over. Admins remove members, owners everybody. */
 export function remove(draft: Draft, rules: MembershipRules, user: UserId, args: Args<"remove">): Seq {
   const [, clientId, users] = args;
-  const before = earlier(draft, user, clientId, entryKinds.members);
+  const before = earlierChange(draft, user, clientId, memberChanges.removed, users, null);
   if (before !== null) return before;
   const own = adminOrRefuse(draft, rules, user);
   const removed = [...new Set(users)].filter((other) => draft.state.member(other));
@@ -109,7 +130,7 @@ export function remove(draft: Draft, rules: MembershipRules, user: UserId, args:
 /** Gives a member another role. For owners; one owner stays. */
 export function changeRole(draft: Draft, rules: MembershipRules, user: UserId, args: Args<"role">): Seq {
   const [, clientId, other, role] = args;
-  const before = earlier(draft, user, clientId, entryKinds.members);
+  const before = earlierChange(draft, user, clientId, memberChanges.role, [other], role);
   if (before !== null) return before;
   const own = adminOrRefuse(draft, rules, user);
   if (own.role !== "owner") throw new AppError("forbidden", "only an owner changes roles");
@@ -120,20 +141,23 @@ export function changeRole(draft: Draft, rules: MembershipRules, user: UserId, a
   const change: MemberChange = [memberChanges.role, other, role, null];
   const seq = draft.append(entryKinds.members, false, user, clientId, [change]);
   draft.setMember(other, { ...member, role, changedSeq: seq });
-  note(draft, user, clientId, seq);
+  note(draft, user, clientId, seq, [change]);
   return seq;
 }
 
 /** Changes name, picture or custom fields. For owners and admins. */
 export function update(draft: Draft, rules: MembershipRules, user: UserId, args: Args<"update">): Seq {
   const [, clientId, set] = args;
-  const before = earlier(draft, user, clientId, entryKinds.conversation);
-  if (before !== null) return before;
+  const body: ConversationBody = [null, set];
+  const digest = digestOf(encode(body));
+  const used = draft.state.used(user, clientId);
+  if (used && (used.kind !== entryKinds.conversation || used.digest !== digest)) throw new AppError("id_reused");
+  if (used) return used.seq;
   adminOrRefuse(draft, rules, user);
   if (Object.keys(set).length === 0) throw new AppError("bad_request", "set names nothing to change");
   applySet(draft, set);
-  const seq = draft.append(entryKinds.conversation, false, user, clientId, [null, set] satisfies ConversationBody);
-  note(draft, user, clientId, seq, entryKinds.conversation);
+  const seq = draft.append(entryKinds.conversation, false, user, clientId, body);
+  draft.state.noteId(user, clientId, { seq, kind: entryKinds.conversation, digest, change: null });
   return seq;
 }
 
@@ -184,7 +208,7 @@ function applySet(draft: Draft, set: ConversationSet): void {
   if (set.fields !== undefined) head.fields = set.fields === null ? null : encode(set.fields);
 }
 
-/** Appends `added` entries of at most `entryPeopleMax` people each; the first carries the client id. Answers the last seq. */
+/** Appends `added` entries of at most `entryPeopleMax` people each; the first carries the client id. Answers its seq. */
 function addAll(
   draft: Draft,
   rules: MembershipRules,
@@ -193,21 +217,21 @@ function addAll(
   changes: readonly Change[],
   floor: Seq | null,
 ): Seq {
-  let seq = 0;
+  const answer = draft.state.staged.seq + 1;
   for (let at = 0; at < changes.length; at += limits.entryPeopleMax) {
     const some = changes.slice(at, at + limits.entryPeopleMax);
     const next = draft.state.staged.seq + 1;
     const first = floor ?? (rules.type.historyForNewMembers ? 1 : next);
     const body = some.map(({ user, role }): MemberChange => [memberChanges.added, user, role, first]);
-    seq = draft.append(entryKinds.members, false, by, at === 0 ? clientId : null, body);
+    const seq = draft.append(entryKinds.members, false, by, at === 0 ? clientId : null, body);
     const ordinal = draft.state.staged.ordinal;
     for (const { user, role } of some) {
       const mark = { seq, ordinal, own: rules.ownTotal(user) };
       draft.setMember(user, { role, join: mark, floor: first, changedSeq: seq });
     }
-    if (at === 0 && clientId) note(draft, by, clientId, seq);
+    if (at === 0 && clientId) note(draft, by, clientId, seq, body);
   }
-  return seq;
+  return answer;
 }
 
 function dropAll(
@@ -217,17 +241,17 @@ function dropAll(
   change: typeof memberChanges.left | typeof memberChanges.removed,
   users: readonly UserId[],
 ): Seq {
-  let seq = 0;
+  const answer = draft.state.staged.seq + 1;
   for (let at = 0; at < users.length; at += limits.entryPeopleMax) {
     const some = users.slice(at, at + limits.entryPeopleMax);
     const body = some.map((user): MemberChange => [change, user, null, null]);
-    seq = draft.append(entryKinds.members, false, by, at === 0 ? clientId : null, body);
+    const seq = draft.append(entryKinds.members, false, by, at === 0 ? clientId : null, body);
     for (const user of some) draft.setMember(user, null);
-    if (at === 0) note(draft, by, clientId, seq);
+    if (at === 0) note(draft, by, clientId, seq, body);
   }
-  return seq;
+  return answer;
 }
 
-function note(draft: Draft, user: UserId, clientId: ClientId, seq: Seq, kind: number = entryKinds.members): void {
-  draft.state.noteId(user, clientId, { seq, kind, digest: 0 });
+function note(draft: Draft, user: UserId, clientId: ClientId, seq: Seq, body: MembersBody): void {
+  draft.state.noteId(user, clientId, { seq, kind: entryKinds.members, ...usedForMembers(body) });
 }

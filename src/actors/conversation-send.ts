@@ -47,7 +47,7 @@ function sendOne(draft: Draft, type: ConversationType, user: UserId, member: Mem
   const flags = body[6] ?? 0;
   const counts = (flags & messageFlags.uncounted) === 0;
   const seq = draft.append(entryKinds.message, counts, user, clientId, new Encoded(encoded));
-  draft.state.noteId(user, clientId, { seq, kind: entryKinds.message, digest });
+  draft.state.noteId(user, clientId, { seq, kind: entryKinds.message, digest, change: null });
   return seq;
 }
 

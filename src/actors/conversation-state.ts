@@ -1,6 +1,6 @@
 // What a conversation's activation holds in memory: the committed state, and beside it what is staged for the next commits.
 // Owned by the conversation actor. Nothing outside reads the staged side (output gate); a rollback throws it away (G1, G3).
-import type { MembersBody, Role } from "../protocol/entry";
+import type { MemberChangeCode, MembersBody, Role } from "../protocol/entry";
 import type { ClientId, Seq, UserId } from "../protocol/ids";
 import type { Mark } from "../protocol/unread";
 import type { EntryRow, FoundEntry, HeadRow, MemberRow } from "../storage/store";
@@ -29,12 +29,24 @@ export type Head = {
     | "lastMessageSeq"]: HeadRow[K];
 };
 
+/** What tells a retry from another use of a client id. */
+export interface UsedFor {
+  /** Of the body; 0 for a change of members, whose body is not in the request. */
+  readonly digest: number;
+  readonly change: UsedChange | null;
+}
+
+/** A change of members, as its first entry has it. */
+export interface UsedChange {
+  readonly change: MemberChangeCode;
+  readonly role: Role | null;
+  readonly users: readonly UserId[];
+}
+
 /** What an id was used for, enough to answer a retry. */
-export interface UsedId {
+export interface UsedId extends UsedFor {
   readonly seq: Seq;
   readonly kind: number;
-  /** Digest of the body, to tell a retry from another use of the id. */
-  readonly digest: number;
 }
 
 /** One entry staged or committed by this activation, with what the commit needs to fold it. */
@@ -122,9 +134,9 @@ export class ConversationState {
   }
 
   /** Remembers ids that the store knows: what a retry is answered from. */
-  learnIds(found: readonly FoundEntry[], digest: (bytes: Uint8Array) => number): void {
+  learnIds(found: readonly FoundEntry[], usedFor: (bytes: Uint8Array) => UsedFor): void {
     for (const { sender, clientId, seq, kind, bytes } of found)
-      this.noteId(sender, clientId, { seq, kind, digest: digest(bytes) });
+      this.noteId(sender, clientId, { seq, kind, ...usedFor(bytes) });
   }
 
   /** Forgets everything staged. What was staged is run again on the committed state, or answered as undone. */
@@ -150,7 +162,7 @@ export class ConversationState {
     head: Head,
     members: readonly MemberRow[],
     tail: readonly EntryRow[],
-    digest: (bytes: Uint8Array) => number,
+    usedFor: (bytes: Uint8Array) => UsedFor,
   ): void {
     this.committed = head;
     this.staged = { ...head };
@@ -159,7 +171,7 @@ export class ConversationState {
     for (const row of tail) {
       this.#keep(row);
       const { sender, clientId, seq, kind, bytes } = row;
-      if (clientId !== null) this.noteId(sender, clientId, { seq, kind, digest: digest(bytes) });
+      if (clientId !== null) this.noteId(sender, clientId, { seq, kind, ...usedFor(bytes) });
     }
   }
 

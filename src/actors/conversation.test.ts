@@ -1,116 +1,8 @@
 import { expect, test } from "bun:test";
-import { MemoryStore } from "../../test/sim/memory-store";
 import type { StoreFault } from "../../test/sim/memory-store";
-import { systemClock } from "../lib/clock";
-import type { AppError } from "../lib/errors";
-import { decodeFrames } from "../protocol/codec";
-import type { EntryTuple } from "../protocol/entry";
-import type { ClientId, ConversationId, Seq, UserId } from "../protocol/ids";
-import type { ErrorTuple, FeedTuple, Results } from "../protocol/operations";
-import { conversationKind } from "./conversation";
-import { conversationIdFor } from "./conversation-id";
-import { builtInTypes } from "./conversation-types";
-import type { ConversationType } from "./conversation-types";
-import type { Gateway } from "./gateway";
-import { startLocalRouter } from "./local-router";
-import type { RowPart } from "./messages";
-import { userKind } from "./user";
-
-const [ann, bob, cat, dan] = ["ann", "bob", "cat", "dan"] as UserId[] as [UserId, UserId, UserId, UserId];
-const id = (name: string): ClientId => name as ClientId;
-
-/** Everything that left the actors, in order. */
-class Recorder implements Gateway {
-  readonly entries: EntryTuple[] = [];
-  readonly trace: string[] = [];
-  readonly feeds: FeedTuple[] = [];
-  onFeed: () => void = () => undefined;
-
-  publish(_conversation: ConversationId, bytes: Uint8Array): void {
-    for (const frame of decodeFrames(bytes)) {
-      if (frame[1] !== "entries") continue;
-      const entries = frame[3] as EntryTuple[];
-      this.entries.push(...entries);
-      this.trace.push(`publish ${entries.map(([seq]) => seq).join(",")}`);
-    }
-  }
-  toUser(user: UserId, bytes: Uint8Array): void {
-    for (const frame of decodeFrames(bytes)) this.trace.push(`to ${user}: ${frame[1]}`);
-  }
-  dropInterest(_conversation: ConversationId, users: readonly UserId[]): void {
-    this.trace.push(`drop ${users.join(",")}`);
-  }
-  feedChanged(_user: UserId, changes: readonly FeedTuple[]): void {
-    this.feeds.push(...changes);
-    this.onFeed();
-  }
-  signedOut(): void {
-    this.trace.push("signed out");
-  }
-}
-
-async function world(fault: (kind: string) => StoreFault | null = () => null, conversationsPerUserMax = 10_000) {
-  const store = new MemoryStore({ fault: (call) => fault(call.kind) });
-  const gateway = new Recorder();
-  const secret = { ...(builtInTypes.group as ConversationType), historyForNewMembers: false };
-  const types = new Map(Object.entries({ ...builtInTypes, secret }));
-  const limits = { mailboxMax: 1000, idleMs: 60_000, activeMax: 1000 };
-  const reopen = (conversation: string) => state.router.tell("conversation", conversation, { op: "reopen" });
-  const start = () =>
-    startLocalRouter({
-      store,
-      clock: systemClock,
-      kinds: [
-        conversationKind({ store, gateway, types, clock: systemClock, reopen, conversationsPerUserMax }, limits),
-        userKind({ store, gateway, clock: systemClock, reopen: () => undefined }, limits),
-      ],
-      events: { failed: (...what) => gateway.trace.push(`failed ${what}`), dropped: () => undefined },
-      onSteppedDown: () => undefined,
-    });
-  const state = { router: await start() };
-  for (const user of [ann, bob, cat, dan]) await state.router.ask("user", user, { op: "ensure" });
-  const ask = <T = readonly [Seq]>(
-    conversation: ConversationId,
-    op: string,
-    user: UserId,
-    ...args: unknown[]
-  ): Promise<T> =>
-    state.router.ask("conversation", conversation, { op, user, args: [conversation, ...args] }) as Promise<T>;
-  const create = async (
-    type: string,
-    creator: UserId,
-    name: string,
-    members: readonly UserId[],
-  ): Promise<ConversationId> => {
-    const key = conversationIdFor(type === "direct", creator, id(name), members);
-    await state.router.ask("conversation", key, {
-      op: "create",
-      user: creator,
-      args: [type, name, type === "direct" ? null : { name }, members],
-    });
-    return key;
-  };
-  const row = (conversation: ConversationId, user: UserId) =>
-    state.router.ask("conversation", conversation, { op: "row", user }) as Promise<RowPart>;
-  const send = (conversation: ConversationId, user: UserId, ...names: string[]) =>
-    ask<(Seq | ErrorTuple)[]>(
-      conversation,
-      "send",
-      user,
-      names.map((name) => [name, [`text ${name}`]]),
-    );
-  const restart = async () => {
-    await state.router.drain(1000);
-    state.router = await start();
-  };
-  return { store, gateway, ask, create, row, send, restart };
-}
-
-const codeOf = (promise: Promise<unknown>): Promise<string> =>
-  promise.then(
-    () => "ok",
-    (error) => (error as AppError).code,
-  );
+import type { Seq } from "../protocol/ids";
+import type { ErrorTuple, Results } from "../protocol/operations";
+import { ann, bob, cat, codeOf, dan, world } from "./conversation.case";
 
 test("a group is created once, whoever repeats it, and its log starts with its type and its members", async () => {
   const { create, ask, gateway } = await world();
@@ -265,7 +157,7 @@ test("feeds of all named people hold their membership, and the conversation clos
 
 test("a store that refuses is answered retry, and what follows is appended without a gap", async () => {
   let refuse = false;
-  const { create, send } = await world((kind) => (kind === "commit" && refuse ? "refused" : null));
+  const { create, send } = await world({ fault: (kind) => (kind === "commit" && refuse ? "refused" : null) });
   const group = await create("group", ann, "g", []);
   refuse = true;
   expect(await codeOf(send(group, ann, "a"))).toBe("store_unavailable");
@@ -275,7 +167,7 @@ test("a store that refuses is answered retry, and what follows is appended witho
 
 test("an outcome nobody knows is answered so, and the retry learns the truth", async () => {
   let fault: StoreFault | null = null;
-  const { create, send, gateway } = await world((kind) => (kind === "commit" ? fault : null));
+  const { create, send, gateway } = await world({ fault: (kind) => (kind === "commit" ? fault : null) });
   const group = await create("group", ann, "g", []);
   fault = "unknownStored";
   expect(await codeOf(send(group, ann, "a"))).toBe("outcome_unknown");
@@ -287,7 +179,7 @@ test("an outcome nobody knows is answered so, and the retry learns the truth", a
 });
 
 test("nobody comes into more conversations than one person may have", async () => {
-  const { create, ask, restart } = await world(() => null, 2);
+  const { create, ask, restart } = await world({ conversationsPerUserMax: 2 });
   const first = await create("group", ann, "1", [bob]);
   await create("group", ann, "2", []);
   await restart();

@@ -9,7 +9,7 @@ import { limits } from "../protocol/limits";
 import type { InfoTuple, MembershipTuple } from "../protocol/operations";
 import type { CursorRow, OpenedConversation, Store } from "../storage/store";
 import type { ActorKind, PlacedActor, PlacedContext, Reply } from "./actor";
-import { CommitPipeline, digestOfEntry } from "./conversation-commits";
+import { CommitPipeline, usedForEntry } from "./conversation-commits";
 import type { Batch, CommitHost, Draft, Totals } from "./conversation-commits";
 import { ConversationFanout } from "./conversation-fanout";
 import { ConversationFeeds } from "./conversation-feeds";
@@ -100,7 +100,7 @@ class Conversation implements PlacedActor, ConversationPeek {
    * any more, everything behind `after`, is published.
    */
   async load({ head, members, tail }: OpenedConversation, after: Seq | null): Promise<void> {
-    this.#state.load({ ...head }, members, tail, digestOfEntry);
+    this.#state.load({ ...head }, members, tail, usedForEntry);
     this.#state.totalsThrough = head.totalsThrough;
     this.#pipeline.wasOpen(head.openEpoch);
     if (head.totalsThrough < head.seq)
@@ -217,7 +217,7 @@ class Conversation implements PlacedActor, ConversationPeek {
     try {
       const unseen = ids.filter((id) => !this.#state.used(user, id)).map((id) => [user, id] as const);
       if (this.#state.exists && unseen.length > 0)
-        this.#state.learnIds(await this.#deps.store.findClientIds(this.#id, unseen), digestOfEntry);
+        this.#state.learnIds(await this.#deps.store.findClientIds(this.#id, unseen), usedForEntry);
       await then();
     } catch (thrown) {
       reply.fail(toAppError(thrown));

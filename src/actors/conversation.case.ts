@@ -1,0 +1,139 @@
+// The conversation and user actors over a store in memory, and what left them: for tests of the conversation.
+// Used by conversation.test.ts and its neighbours only.
+import { MemoryStore } from "../../test/sim/memory-store";
+import type { StoreFault } from "../../test/sim/memory-store";
+import { systemClock } from "../lib/clock";
+import type { Clock } from "../lib/clock";
+import type { AppError } from "../lib/errors";
+import { decodeFrames } from "../protocol/codec";
+import type { EntryTuple } from "../protocol/entry";
+import type { ClientId, ConversationId, Seq, UserId } from "../protocol/ids";
+import type { ErrorTuple, FeedTuple } from "../protocol/operations";
+import { conversationKind } from "./conversation";
+import { conversationIdFor } from "./conversation-id";
+import { builtInTypes } from "./conversation-types";
+import type { ConversationType } from "./conversation-types";
+import type { Gateway } from "./gateway";
+import { startLocalRouter } from "./local-router";
+import type { RowPart } from "./messages";
+import { userKind } from "./user";
+
+/** Four people who exist. */
+export const [ann, bob, cat, dan] = ["ann", "bob", "cat", "dan"] as UserId[] as [UserId, UserId, UserId, UserId];
+const id = (name: string): ClientId => name as ClientId;
+
+/** Everything that left the actors, in order. */
+class Recorder implements Gateway {
+  readonly entries: EntryTuple[] = [];
+  readonly trace: string[] = [];
+  /** Every push but entries: to a conversation, or to a person. */
+  readonly pushes: (readonly unknown[])[] = [];
+  readonly feeds: FeedTuple[] = [];
+  onFeed: () => void = () => undefined;
+
+  publish(_conversation: ConversationId, bytes: Uint8Array): void {
+    for (const frame of decodeFrames(bytes)) {
+      if (frame[1] !== "entries") {
+        this.pushes.push(frame.slice(1));
+        continue;
+      }
+      const entries = frame[3] as EntryTuple[];
+      this.entries.push(...entries);
+      this.trace.push(`publish ${entries.map(([seq]) => seq).join(",")}`);
+    }
+  }
+  toUser(user: UserId, bytes: Uint8Array): void {
+    for (const frame of decodeFrames(bytes)) {
+      this.trace.push(`to ${user}: ${frame[1]}`);
+      this.pushes.push([user, ...frame.slice(1)]);
+    }
+  }
+  dropInterest(_conversation: ConversationId, users: readonly UserId[]): void {
+    this.trace.push(`drop ${users.join(",")}`);
+  }
+  feedChanged(_user: UserId, changes: readonly FeedTuple[]): void {
+    this.feeds.push(...changes);
+    this.onFeed();
+  }
+  signedOut(): void {
+    this.trace.push("signed out");
+  }
+}
+
+/** What a test decides; what it leaves out does the plain thing. */
+export interface WorldOptions {
+  readonly fault?: (kind: string) => StoreFault | null;
+  readonly conversationsPerUserMax?: number;
+  readonly clock?: Clock;
+}
+
+/** One node of both kinds of actors. */
+export async function world(options: WorldOptions = {}) {
+  const { fault = () => null, conversationsPerUserMax = 10_000, clock = systemClock } = options;
+  const store = new MemoryStore({ fault: (call) => fault(call.kind) });
+  const gateway = new Recorder();
+  const secret = { ...(builtInTypes.group as ConversationType), historyForNewMembers: false };
+  const small = { ...(builtInTypes.group as ConversationType), membersMax: 3 };
+  const types = new Map(Object.entries({ ...builtInTypes, secret, small }));
+  const limits = { mailboxMax: 1000, idleMs: 60_000, activeMax: 1000 };
+  const reopen = (conversation: string) => state.router.tell("conversation", conversation, { op: "reopen" });
+  const start = () =>
+    startLocalRouter({
+      store,
+      clock,
+      kinds: [
+        conversationKind({ store, gateway, types, clock, reopen, conversationsPerUserMax }, limits),
+        userKind({ store, gateway, clock, reopen: () => undefined }, limits),
+      ],
+      events: { failed: (...what) => gateway.trace.push(`failed ${what}`), dropped: () => undefined },
+      onSteppedDown: () => undefined,
+    });
+  const state = { router: await start() };
+  const ask = <T = readonly [Seq]>(
+    conversation: ConversationId,
+    op: string,
+    user: UserId,
+    ...args: unknown[]
+  ): Promise<T> =>
+    state.router.ask("conversation", conversation, { op, user, args: [conversation, ...args] }) as Promise<T>;
+  const create = async (
+    type: string,
+    creator: UserId,
+    name: string,
+    members: readonly UserId[],
+  ): Promise<ConversationId> => {
+    const key = conversationIdFor(type === "direct", creator, id(name), members);
+    await state.router.ask("conversation", key, {
+      op: "create",
+      user: creator,
+      args: [type, name, type === "direct" ? null : { name }, members],
+    });
+    return key;
+  };
+  const row = (conversation: ConversationId, user: UserId) =>
+    state.router.ask("conversation", conversation, { op: "row", user }) as Promise<RowPart>;
+  const send = (conversation: ConversationId, user: UserId, ...names: string[]) =>
+    ask<(Seq | ErrorTuple)[]>(
+      conversation,
+      "send",
+      user,
+      names.map((name) => [name, [`text ${name}`]]),
+    );
+  const restart = async () => {
+    await state.router.drain(1000);
+    state.router = await start();
+  };
+  /** Makes people exist, as their first sign-in does. */
+  const ensure = async (users: readonly UserId[]) => {
+    for (const user of users) await state.router.ask("user", user, { op: "ensure" });
+  };
+  await ensure([ann, bob, cat, dan]);
+  return { store, gateway, ask, create, row, send, restart, ensure };
+}
+
+/** The code of the error that a promise rejects with, or `ok`. */
+export const codeOf = (promise: Promise<unknown>): Promise<string> =>
+  promise.then(
+    () => "ok",
+    (error) => (error as AppError).code,
+  );
