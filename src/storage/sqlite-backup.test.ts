@@ -164,3 +164,22 @@ test("damaged data is replaced by a restore", () =>
     await withStore(live, async (store) => expect((await wholeLog(store, room)).length).toBe(512));
     await copyFile(`${live}.replaced`, join(folder, "kept"));
   }));
+
+test("a log left beside data that was moved away is set aside, and never mixed into what is restored", () =>
+  inFolder(async (folder) => {
+    const { live, backup } = await backedUp(folder);
+    await withStore(live, async (store) => {
+      const epoch = await store.claim(allPartitions);
+      await store.commit(append(room, epoch, [entry(513)]));
+      await copyFile(`${live}-wal`, join(folder, "left"));
+    });
+    // As after a crash, when an operator took the file itself away.
+    await rm(live);
+    await copyFile(join(folder, "left"), `${live}-wal`);
+    await restoreSqlite({ from: backup, to: live });
+    await withStore(live, async (store) => {
+      expect(plain(await wholeLog(store, room))).toEqual(plain(entries(1, 512)));
+      expect((await store.openConversation(room, 1, 0))?.head.seq).toBe(512);
+    });
+    expect(await readdir(folder)).toContain("live.sqlite.left-wal");
+  }));

@@ -65,6 +65,7 @@ export async function restoreSqlite(options: RestoreOptions): Promise<Restored> 
     const restored = renew(copy, replaces ? retire(to) : 0);
     syncFile(copy);
     if (replaces) keepReplaced(to);
+    else setAside(to, `${to}.left`);
     failpoint("restore.middle");
     renameSync(copy, to);
     syncFile(dirname(to));
@@ -149,8 +150,13 @@ function retire(file: string): number {
 function keepReplaced(file: string): void {
   const kept = `${file}.replaced`;
   drop(kept);
-  for (const suffix of ["-wal", "-shm"]) {
+  setAside(file, kept);
+  linkSync(file, kept);
+}
+
+/** Moves what a crash left beside the data: SQLite would play it into whatever file stands there next. */
+function setAside(file: string, kept: string): void {
+  for (const suffix of ["-wal", "-shm", "-journal"]) {
     if (existsSync(file + suffix)) renameSync(file + suffix, kept + suffix);
   }
-  linkSync(file, kept);
 }
