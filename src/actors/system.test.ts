@@ -262,3 +262,22 @@ test("an ended activation tells nobody", () => {
 
   expect(trace).not.toContain("b activates");
 });
+
+test("an activation that ends after its message counts as recently active while it still handles it", () => {
+  const gate = Promise.withResolvers<void>();
+  const { ask, clock, system } = world({
+    receive(_message, _reply, ctx) {
+      ctx.stop();
+      return gate.promise;
+    },
+  });
+  ask("a", "stop");
+  clock.settle();
+
+  // Nobody can look at it any more, so nobody may think that what the store has is all.
+  expect(system.peek("conversation", "a")).toBeNull();
+  expect(system.recentlyActive("conversation", "a")).toBe(true);
+  gate.resolve();
+  clock.settle();
+  expect(system.recentlyActive("conversation", "a")).toBe(true);
+});
