@@ -150,6 +150,7 @@ export class ConversationState {
   commit(head: Head, entries: readonly StagedEntry[], changed: ReadonlyMap<UserId, Member | null>): void {
     this.committed = head;
     for (const [user, member] of changed) this.#commitMember(user, member);
+    if (head.seq === this.staged.seq) this.#stagedMembers.clear();
     for (const { row } of entries) {
       this.#keep(row);
       if (row.counts) this.sent.set(row.sender, (this.sent.get(row.sender) ?? 0) + 1);
@@ -217,7 +218,8 @@ export class ConversationState {
     this.#sorted = null;
     if (member) this.members.set(user, member);
     else this.members.delete(user);
-    if (this.#stagedMembers.get(user) === member) this.#stagedMembers.delete(user);
+    // A removal looks like any other one of the same person: it stays until nothing is staged.
+    if (member && this.#stagedMembers.get(user) === member) this.#stagedMembers.delete(user);
   }
 
   /** Lets go of the oldest, many at a time; what is staged is never among them. */
