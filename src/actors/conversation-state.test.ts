@@ -4,7 +4,12 @@ import { ConversationState } from "./conversation-state";
 import type { Member } from "./conversation-state";
 
 const ben = "ben" as UserId;
-const member = (seq: number): Member => ({ role: "member", join: { seq, ordinal: 0, own: 0 }, floor: 1, changedSeq: seq });
+const member = (seq: number): Member => ({
+  role: "member",
+  join: { seq, ordinal: 0, own: 0 },
+  floor: 1,
+  changedSeq: seq,
+});
 
 test("a removal that is staged holds while an older removal of the same person is committed", () => {
   const state = new ConversationState();

@@ -33,8 +33,8 @@ export class Person {
   readonly #vault: Vault;
   readonly #cache: Journal;
   readonly #queueJournal: Journal;
-  /** This client's own queue. */
-  readonly #queue: string;
+  /** This client's own queue: another one each time somebody comes, so that one left behind is taken over on return. */
+  #queue: string;
   readonly #watching = new Set<string>();
   #user: UserId | null = null;
   #device: DeviceId;
@@ -84,7 +84,9 @@ export class Person {
   async #signedIn(user: UserId, generation: string): Promise<void> {
     if (this.#user !== user) {
       if (this.#user !== null) this.#leave("user_changed");
+      const { signal } = this.#life;
       await this.#guard(() => this.#open(user));
+      if (signal.aborted) return; // signed out meanwhile
       // Also where the storage failed: the person is signed in all the same.
       this.#user = user;
       const meta = { user, device: this.#device };
@@ -144,11 +146,14 @@ export class Person {
 
   async #open(user: UserId): Promise<void> {
     this.#user = user;
+    this.#queue = this.#setup.ids();
     this.#cachePrefix = this.#vault.conversationKey(user, "" as ConversationId);
     this.#setup.outbox.attach(this.#queueJournal, this.#vault.queuePrefix(user, this.#queue));
     const { locks } = this.#setup;
-    if (locks) await hold(locks, this.#lockName(user, this.#queue), this.#life.signal);
+    const { signal } = this.#life;
+    if (locks) await hold(locks, this.#lockName(user, this.#queue), signal);
     const kept = await this.#vault.load(user);
+    if (signal.aborted) return;
     this.#generation = kept.generation;
     // Without a generation a cache cannot be judged.
     if (kept.generation !== null)
@@ -162,7 +167,8 @@ export class Person {
     const adopt = async (): Promise<void> => {
       if (signal.aborted) return;
       const operations = await this.#vault.adopt(user, queue, this.#queue);
-      this.#setup.outbox.restore(operations);
+      // They have left: what was taken over waits in the storage for their return, and nobody else sends it.
+      if (!signal.aborted) this.#setup.outbox.restore(operations);
     };
     if (!locks) return adopt();
     if (this.#watching.has(queue)) return;
@@ -196,6 +202,8 @@ export class Person {
     this.#user = null;
     this.#generation = null;
     this.#cachePrefix = null;
+    // Its values are made when they are written: by then the directory may be the next person's.
+    void this.#cache.drop();
     this.#setup.outbox.clear(why);
     this.#setup.directory.reset();
   }

@@ -4,9 +4,11 @@ import { IDBFactory, IDBKeyRange } from "fake-indexeddb";
 import type { Locks } from "../../src/client/queue-lock";
 import { indexedDbStorage } from "../../src/client/indexeddb-storage";
 import { memoryStorage } from "../../src/client/storage";
+import type { ClientStorage } from "../../src/client/storage";
 import type { Message } from "../../src/client/types";
-import { answerSync, hello, messages, nextAttempt, online, room, row, settle, world } from "./scripted";
-import type { World } from "./scripted";
+import { alice, answerSync, hello, messages, nextAttempt, online, room, row, settle, world } from "./scripted";
+import type { ScriptedSocket, World } from "./scripted";
+import type { UserId } from "../../src/protocol/ids";
 
 const refused = ["forbidden", "no", "final", null, null] as const;
 
@@ -119,6 +121,76 @@ test("another person finds neither the cache nor the queue of the one before", a
   expect(after.client.conversations.getSnapshot()).toEqual([]);
   expect(after.client.outbox.getSnapshot()).toEqual([]);
   expect(await socket.hasAsked("send")).toBe(false);
+});
+
+test("a queue taken over while its person leaves is not sent by the next one, and is sent when they are back", async () => {
+  const shared = memoryStorage();
+  const gate = Promise.withResolvers<void>();
+  let held = false;
+  const storage: ClientStorage = {
+    ...shared,
+    async write(changes) {
+      held = changes.some(([key, value]) => key.includes("/q/") && value === undefined);
+      if (held) await gate.promise;
+      return shared.write(changes);
+    },
+  };
+  const comesBack = async (user: UserId): Promise<ScriptedSocket> => {
+    at.socket().lose();
+    await nextAttempt(at);
+    return online(at, { user, rows: [row()] });
+  };
+  await using at = world({ storage });
+  await online(at, { rows: [row()] });
+  {
+    await using gone = world({ storage: shared });
+    await online(gone, { rows: [row()] });
+    gone.socket().lose();
+    gone.client.conversation(room).send("alice's");
+    await gone.client.flush();
+  }
+  await comesBack(alice);
+  expect(held).toBe(true);
+
+  const carols = await comesBack("carol" as UserId);
+  gate.resolve();
+  expect(await carols.hasAsked("send")).toBe(false);
+  expect(at.client.outbox.getSnapshot()).toEqual([]);
+  const alices = await comesBack(alice);
+
+  expect(items((await alices.take("send")).args).map(([, [text]]) => text)).toEqual(["alice's"]);
+});
+
+test("signing out while the cache is being loaded shows nothing of it", async () => {
+  const shared = memoryStorage();
+  {
+    await using before = world({ storage: shared });
+    await online(before, { rows: [row({ head: 5 })] });
+  }
+  const gate = Promise.withResolvers<void>();
+  let loading = false;
+  const storage: ClientStorage = {
+    ...shared,
+    async read(prefix) {
+      const found = await shared.read(prefix);
+      // Nobody was here last, as far as this client can see.
+      if (prefix.endsWith("/meta")) return [];
+      loading ||= prefix.endsWith("/c/");
+      if (prefix.endsWith("/c/")) await gate.promise;
+      return found;
+    },
+  };
+  await using at = world({ storage });
+  const socket = await hello(at);
+  expect(loading).toBe(true);
+  const out = at.client.signOut();
+  socket.reply(await socket.take("signOut"), []);
+  await out;
+  gate.resolve();
+  await settle();
+
+  expect(at.client.conversations.getSnapshot()).toEqual([]);
+  expect(at.client.connection.getSnapshot()).toMatchObject({ state: "signedOut", user: null });
 });
 
 test("of two tabs each drains its own queue, and the one that lives takes over the other's", async () => {
