@@ -96,7 +96,7 @@ test("entries name at most so many people, and one operation's first entry carri
   ]);
 });
 
-test("a conversation takes no more members than its type allows", async () => {
+test("a conversation takes no more members than its type's membersMax", async () => {
   const { create, ask } = await world();
   const small = await create("small", ann, "s", [bob]);
   expect(await codeOf(create("small", ann, "t", [bob, cat, dan]))).toBe("limit_reached");
@@ -154,4 +154,22 @@ test("signals are passed on up to the limit of members, and refused above it or 
   expect(await codeOf(ask(group, "signal", ann, "typing", null))).toBe("not_supported");
   const channel = await create("channel", ann, "news", []);
   expect(await codeOf(ask(channel, "signal", ann, "typing", null))).toBe("not_supported");
+});
+
+test("a page is bounded in bytes, says that there is more, and the pages together are the log", async () => {
+  const { create, ask } = await world();
+  const group = await create("group", ann, "g", []);
+  const text = "x".repeat(60_000);
+  for (let i = 0; i < 6; i++) await ask(group, "send", ann, [[`m${i}`, [text]]]);
+  const seen: number[] = [];
+  for (let before: number | null = null, more = true; more; ) {
+    const page: Results["history"] = await ask(group, "history", ann, "before", before, limits.pageMax, null);
+    const [messages, hasBefore, , first] = page;
+    expect(messages.length * text.length).toBeLessThan(limits.pageBytesMax);
+    seen.unshift(...messages.map(([entry]) => entry[0]));
+    [before, more] = [first, hasBefore];
+  }
+  expect(seen).toEqual([3, 4, 5, 6, 7, 8]);
+  const [entries, head] = await ask<Results["entries"]>(group, "entries", ann, 1, limits.pageMax);
+  expect([entries.length < 8, head]).toEqual([true, 8]);
 });

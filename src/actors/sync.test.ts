@@ -6,6 +6,7 @@ import { createMetrics } from "../lib/metrics";
 import { settings } from "../lib/settings";
 import { decode, encode } from "../protocol/codec";
 import type { ConversationId, UserId } from "../protocol/ids";
+import { limits } from "../protocol/limits";
 import type { RowTuple } from "../protocol/operations";
 import type { EntryRow, HeadRow, RangeRequest, SyncPage } from "../storage/store";
 import { syncRowOf } from "../storage/sync-row";
@@ -210,7 +211,7 @@ test("muted conversations are summed apart", async () => {
 
 test("missed entries are resumed from the position or the floor on, up to the head, and not where there are too many", async () => {
   const node = new Node();
-  const long = stored(3, { seq: 1_000 });
+  const long = stored(3, { seq: 2 + limits.resumeEntriesMax + 1 });
   node.rows = [stored(1), stored(2, {}, 7), long, stored(4), stored(5)];
   const positions = new Map([
     [idOf(1), 8],

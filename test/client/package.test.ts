@@ -66,6 +66,29 @@ test("Node signs in and sends with it, and its outbox is a file", async () => {
   expect({ said: said.trim(), code, errors: code === 0 ? "" : errors }).toEqual({ said: "3", code: 0, errors: "" });
 }, 30_000);
 
+/** What an example of a page uses and does not show. */
+const aroundExamples = `
+declare module "react" {
+  export function useSyncExternalStore<T>(subscribe: (told: () => void) => () => void, getSnapshot: () => T): T;
+}
+declare function fetchToken(): Promise<string>;
+declare namespace JSX { interface IntrinsicElements { [name: string]: unknown } }
+`;
+
+test("the examples of the documents are typed, and as short as they say", async () => {
+  const examples: string[] = [];
+  for (const page of ["README.md", "docs/client.md"]) {
+    const text = await Bun.file(join(root, page)).text();
+    examples.push(...[...text.matchAll(/```tsx?\n(.*?)\n```/gs)].map(([, code]) => code as string));
+  }
+  expect(examples.map((code) => code.split("\n").length)).toEqual([10, 10, 20, 20]);
+
+  const names = examples.map((_, i) => `example${i}.tsx`);
+  await Promise.all(names.map((name, i) => Bun.write(join(folder, name), `${examples[i]}\nexport {};\n`)));
+  await Bun.write(join(folder, "around.d.ts"), aroundExamples);
+  expect(await compile(["around.d.ts", ...names])).toEqual(["", 0]);
+}, 60_000);
+
 test("its types stand on their own, under the strictest resolution", async () => {
   await Bun.write(
     join(folder, "use.ts"),
@@ -78,25 +101,27 @@ test("its types stand on their own, under the strictest resolution", async () =>
      // @ts-expect-error: a token provider answers text or null
      createClient({ url: "https://x", token: async () => 7 });`,
   );
-  await Bun.write(
-    join(folder, "tsconfig.json"),
-    JSON.stringify({
-      compilerOptions: {
-        strict: true,
-        noEmit: true,
-        module: "nodenext",
-        target: "esnext",
-        types: [],
-        skipLibCheck: false,
-        lib: ["esnext", "dom"],
-        exactOptionalPropertyTypes: true,
-      },
-      files: ["use.ts"],
-    }),
-  );
-  const compiler = Bun.spawn(["node", join(root, "node_modules/typescript/bin/tsc"), "-p", folder], { stdout: "pipe" });
-  expect([await new Response(compiler.stdout).text(), await compiler.exited]).toEqual(["", 0]);
+  expect(await compile(["use.ts"])).toEqual(["", 0]);
 }, 60_000);
+
+/** What the compiler says of these files, and its exit code. */
+async function compile(files: readonly string[]): Promise<readonly [said: string, code: number]> {
+  const compilerOptions = {
+    strict: true,
+    noEmit: true,
+    module: "nodenext",
+    target: "esnext",
+    types: [],
+    jsx: "preserve",
+    skipLibCheck: false,
+    lib: ["esnext", "dom", "dom.iterable"],
+    exactOptionalPropertyTypes: true,
+  };
+  await Bun.write(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files }));
+  const command = ["node", join(root, "node_modules/typescript/bin/tsc"), "-p", folder];
+  const compiler = Bun.spawn(command, { stdout: "pipe" });
+  return [await new Response(compiler.stdout).text(), await compiler.exited];
+}
 
 /** Node's own WebSocket is behind a flag before Node 22; the script is started with it. */
 const socketForOldNode = "if (!globalThis.WebSocket) throw new Error('no WebSocket in this Node');";
