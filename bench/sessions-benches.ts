@@ -35,7 +35,7 @@ export async function benchConnect(say: Say): Promise<readonly Figure[]> {
   const raw = await sessionsOn(() => startRawServer(), connectSessions, connectRounds, 0, say);
   const ours = await sessionsOn(() => startParley(folder.path), connectSessions, connectRounds, 0, say);
   const { perSecond, p99Ms, cpuUsPerOp } = ours;
-  return [figure("connect", { ours: perSecond, baseline: raw.perSecond, p99Ms, cpuUsPerOp, load: "64 at once" })];
+  return [figure("connect", { ours: perSecond, baseline: raw.perSecond, p99Ms, cpuUsPerOp, load: "256 at once" })];
 }
 
 /** A page of 50 anywhere in a log, 1 M messages being stored, and a sync of 500 conversations. */
@@ -81,7 +81,7 @@ async function sessionsOn(
   await using serving = await start();
   const { target } = serving;
   const outcomes: SessionsMeasured[] = [];
-  await generate({ kind: "sessions", target, sessions, inFlight: 64, rounds, idleSeconds, prefix: "p" }, (value) => {
+  await generate({ kind: "sessions", target, sessions, inFlight: 256, rounds, idleSeconds, prefix: "p" }, (value) => {
     outcomes.push(value as SessionsMeasured);
     say(`${target.raw ? "raw   " : "parley"} ${JSON.stringify(value)}`);
   });
