@@ -53,8 +53,6 @@ export type HeadValues = readonly [
   fedThrough: number,
   totalsThrough: number,
 ];
-/** Values in a {@link HeadValues}. */
-export const headWidth = 14;
 
 /** The columns of a member `b`. */
 export const memberSelect = "b.user, b.role, b.join_seq, b.join_ordinal, b.join_own, b.floor, b.changed_seq";
@@ -68,15 +66,11 @@ export type MemberValues = readonly [
   floor: number,
   changedSeq: number,
 ];
-/** Values in a {@link MemberValues}. */
-export const memberWidth = 7;
 
 /** The columns of a cursor `c`. */
 export const cursorSelect = "c.user, c.seq, c.ordinal, c.own, c.total";
 /** A row of {@link cursorSelect}. */
 export type CursorValues = readonly [user: UserId, seq: number, ordinal: number, own: number, total: number];
-/** Values in a {@link CursorValues}. */
-export const cursorWidth = 5;
 
 /** The columns of a membership `m`. */
 export const membershipSelect = `m.conversation, m.type, m.peer, m.seq, m.role, m.join_seq, m.join_ordinal, m.join_own,
@@ -95,8 +89,6 @@ export type MembershipValues = readonly [
   muted: number,
   markedUnread: number,
 ];
-/** Values in a {@link MembershipValues}. */
-export const membershipWidth = 11;
 
 /** The columns of a person. */
 export const userSelect = "user, user_seq, created_at, tokens_valid_from, deleted_at";
