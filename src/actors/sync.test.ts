@@ -4,7 +4,7 @@ import { AppError } from "../lib/errors";
 import { silentLog } from "../lib/log";
 import { createMetrics } from "../lib/metrics";
 import { settings } from "../lib/settings";
-import { decode, encode } from "../protocol/codec";
+import { decode, encode, encodeReply } from "../protocol/codec";
 import type { ConversationId, UserId } from "../protocol/ids";
 import { limits } from "../protocol/limits";
 import type { RowTuple } from "../protocol/operations";
@@ -250,6 +250,22 @@ test("rows that end a page early leave missed entries no more than what is left 
   const { rows, resumed } = await node.gather({ positions: new Map(node.rows.map((_, n) => [idOf(n), 10])) });
   expect(resumed.length).toBeGreaterThan(0);
   expect(encode([rows, resumed]).length).toBeLessThan(256 * 1024);
+});
+
+test("thousands that are pending leave room in the frame for what is shown", async () => {
+  const node = new Node();
+  node.entryBytes = 1_000;
+  node.rows = Array.from({ length: 10 }, (_, n) =>
+    stored(n, { seq: 260, lastMessageSeq: 260, lastMessage: encode(["x".repeat(54_000)]) }),
+  );
+  node.others = Array.from({ length: 9_000 }, (_, n) => stored(100 + n, { openEpoch: 4 }));
+  node.more = true;
+  const page = await node.gather({ positions: new Map(node.rows.map((_, n) => [idOf(n), 10])) });
+  expect(page.shown.length).toBe(4);
+  expect(page.pending.length).toBe(1_000);
+  const { userSeq, rows, next, totals, pending, resumed } = page;
+  const answer = encodeReply(1, [userSeq, rows, next, totals, pending, resumed]);
+  expect(answer.length).toBeLessThan(256 * 1024);
 });
 
 test("a page without totals has nothing pending that it does not show", async () => {

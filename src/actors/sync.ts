@@ -13,9 +13,13 @@ import { peekedPart, toRow, unreadOfPart } from "./rows";
 import type { SessionWorld } from "./session-world";
 
 /** Bytes of a sync answer that rows may take; missed entries take what they leave. */
-const rowBytesMax = 224 * 1024;
-/** Bytes of a sync answer beside rows and entries. */
+const rowBytesMax = 216 * 1024;
+/** Bytes of a sync answer beside rows, entries and what is pending. */
 const frameBytes = 8 * 1024;
+/** Conversations told as pending in one answer; those beyond are shown, or told, by the page that has them. */
+const pendingMax = 1_000;
+/** Bytes of one conversation's id in an answer. */
+const idBytes = 24;
 /** Bytes of one conversation's share in `resumed`, beside its entries. */
 const resumedBytes = 32;
 /** Owners asked by one sync before it is answered; the others are asked after it. */
@@ -146,7 +150,7 @@ class PageBuilder {
   /** Unread by conversation; null where it is not shown. */
   readonly #unread = new Map<ConversationId, number | null>();
   readonly #pending = new Set<ConversationId>();
-  #bytesLeft = limits.frameBytesMax - frameBytes;
+  #bytesLeft = limits.frameBytesMax - frameBytes - pendingMax * idBytes;
 
   constructor(world: SessionWorld, user: UserId, asked: Asked) {
     this.#world = world;
@@ -244,7 +248,7 @@ class PageBuilder {
     } else if (asked === null) return null;
     else if (standing.state === "quiet" && asked) return unreadOfPart(asked);
     else if (standing.state === "quiet" && !count.open) return unreadOf(count);
-    this.#pending.add(conversation);
+    if (this.#pending.size < pendingMax) this.#pending.add(conversation);
     return null;
   }
 
