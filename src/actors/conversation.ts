@@ -2,7 +2,7 @@
 // Requests come from sessions through the router; what leaves goes through the gateway, after the commit.
 import type { Clock } from "../lib/clock";
 import { AppError, toAppError } from "../lib/errors";
-import { failpoint } from "../lib/failpoints";
+import { diesBehind } from "../lib/failpoints";
 import { decode, encodePush } from "../protocol/codec";
 import type { ClientId, ConversationId, Seq, UserId } from "../protocol/ids";
 import { limits } from "../protocol/limits";
@@ -325,7 +325,7 @@ class Conversation implements PlacedActor, ConversationPeek {
   }
 
   #stored({ entries }: Batch): void {
-    failpoint("ack.before-fanout");
+    if (diesBehind("ack.before-fanout")) return;
     this.#fanout.publish(entries);
     for (const { row, members } of entries)
       if (members) this.#feeds.note(row.seq, row.sender, members, (user) => this.#state.members.get(user) ?? null);

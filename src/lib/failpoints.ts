@@ -57,6 +57,21 @@ export function failpoint(name: string): void {
   if (state.armed !== null) hit(state.armed.get(name));
 }
 
+/** Ample for what was answered in a turn to leave its socket. */
+const lingerMs = 50;
+
+/**
+ * A place behind answers, where a test may kill this process once they have left: `exit` then comes {@link lingerMs} later,
+ * and until then this answers true at every hit, so that the caller stops there. Other actions act as in {@link failpoint}.
+ */
+export function diesBehind(name: string): boolean {
+  const point = state.armed?.get(name);
+  if (!point) return false;
+  if (point.action !== "exit") hit(point);
+  else if (++point.hits === Math.max(1, point.on)) setTimeout(die, lingerMs);
+  return point.action === "exit" && point.hits >= point.on;
+}
+
 /** Whether a negative control is on: code that keeps a guarantee asks, and leaves it unkept so that the proof can fail. */
 export function isControlOn(name: string): boolean {
   return state.controls?.has(name) ?? false;
