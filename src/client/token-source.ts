@@ -12,6 +12,8 @@ export class TokenSource {
   /** On this device's clock. */
   #expiresAt: number | null = null;
   #asking: Promise<string | null> | null = null;
+  /** Counts sign-outs. */
+  #life = 0;
 
   constructor(provider: () => Promise<string | null>, now: () => number) {
     this.#provider = provider;
@@ -26,10 +28,12 @@ export class TokenSource {
 
   /** Asks the provider, once at a time: whoever asks meanwhile gets the same answer. Rejects when the provider does. */
   fresh(): Promise<string | null> {
-    this.#asking ??= this.#ask().finally(() => {
-      this.#asking = null;
+    if (this.#asking) return this.#asking;
+    const asking = this.#ask(this.#life).finally(() => {
+      if (this.#asking === asking) this.#asking = null;
     });
-    return this.#asking;
+    this.#asking = asking;
+    return asking;
   }
 
   /** What the server said of the present token; null where it does not expire. */
@@ -42,14 +46,18 @@ export class TokenSource {
     if (this.#token === token) this.#token = null;
   }
 
+  /** Forgets the token, and what the provider is about to answer: it may be somebody else's by then. */
   clear(): void {
+    this.#life++;
+    this.#asking = null;
     this.#token = null;
     this.#expiresAt = null;
   }
 
-  async #ask(): Promise<string | null> {
+  async #ask(life: number): Promise<string | null> {
     const token: unknown = await this.#provider();
     if (token !== null && typeof token !== "string") throw new TypeError("the token provider answers a string or null");
+    if (life !== this.#life) return token;
     this.#token = token;
     this.#expiresAt = null;
     return token;
