@@ -40,6 +40,7 @@ export class ConversationMarks {
   /** Rises when totals are stored: a row read across it is read again. */
   #totalsVersion = 0;
   #busy = 0;
+  #pushesRepeats = false;
 
   constructor(
     state: ConversationState,
@@ -51,6 +52,11 @@ export class ConversationMarks {
     this.#host = host;
     this.#pipeline = pipeline;
     this.#listener = listener;
+  }
+
+  /** The activation before ended without knowing what was stored: a mark that stands already may be news to other devices. */
+  pushRepeats(): void {
+    this.#pushesRepeats = true;
   }
 
   /** Whether nothing is being read or moved. */
@@ -105,7 +111,7 @@ export class ConversationMarks {
     try {
       await this.load([user]);
       const before = this.cursorOf(user);
-      if (seq <= before.seq) return reply.ok(this.#answer(user, before));
+      if (seq <= before.seq) return this.#repeated(user, seq, before, reply);
       const mark = await this.#markAt(user, seq, before);
       const row = await this.#store(user, mark);
       const stored: CursorRow = { ...row, total: this.#cursors.get(user)?.total ?? 0 };
@@ -120,6 +126,12 @@ export class ConversationMarks {
     } finally {
       this.#busy--;
     }
+  }
+
+  #repeated(user: UserId, seq: Seq, cursor: CursorRow, reply: Reply): void {
+    const answer = this.#answer(user, cursor);
+    reply.ok(answer);
+    if (this.#pushesRepeats && seq === cursor.seq) this.#listener.moved(user, cursor, answer[1]);
   }
 
   /** Totals to write with the next batch: when enough was appended and every sender's row is in memory. */

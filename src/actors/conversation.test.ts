@@ -178,6 +178,21 @@ test("an outcome nobody knows is answered so, and the retry learns the truth", a
   expect(gateway.entries.map(([seq]) => seq)).toEqual([1, 2, 3, 4]);
 });
 
+test("a read mark whose outcome nobody knew is pushed to the person's devices once its repeat finds it stored", async () => {
+  let fault: StoreFault | null = null;
+  const { create, send, ask, gateway } = await world({ fault: (kind) => (kind === "commit" ? fault : null) });
+  const group = await create("group", ann, "g", [bob]);
+  await send(group, ann, "a");
+  const pushed = () => gateway.pushes.filter(([user, name]) => user === bob && name === "cursor");
+  fault = "unknownStored";
+  expect(await codeOf(ask(group, "read", bob, "read", 3))).toBe("outcome_unknown");
+  fault = null;
+  expect(pushed()).toEqual([]);
+
+  expect(await ask<Results["read"]>(group, "read", bob, "read", 3)).toEqual([[3, 1, 0], 0]);
+  expect(pushed()).toEqual([[bob, "cursor", group, [3, 1, 0], 0]]);
+});
+
 test("nobody comes into more conversations than one person may have", async () => {
   const { create, ask, restart } = await world({ conversationsPerUserMax: 2 });
   const first = await create("group", ann, "1", [bob]);

@@ -107,7 +107,10 @@ class Conversation implements PlacedActor, ConversationPeek {
       for (const { user, count } of await this.#deps.store.countBySender(this.#id, head.totalsThrough))
         this.#state.sent.set(user, count);
     // Published before anybody is told: whoever was added begins to receive at their entry, not at those before it.
-    if (after !== null) await this.#fanout.publishAfter(after);
+    if (after !== null) {
+      this.#marks.pushRepeats();
+      await this.#fanout.publishAfter(after);
+    }
     if (head.fedThrough < head.seq) await this.#fanout.tellAgain(head.fedThrough, this.#feeds);
   }
 
