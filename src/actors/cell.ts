@@ -86,7 +86,7 @@ export class ActorCell implements MailboxOwner<Letter>, ActivationHost {
     // Looked at first: an active one may handle the letter within the offer, and be gone after it.
     const vacant = this.#state === "vacant";
     if (!this.#mailbox.offer(letter)) {
-      letter.fail(new AppError("overloaded"));
+      letter.fail(new AppError("overloaded", undefined, { retryAfterMs: 100 }));
       this.#host.dropped(this, "mailboxFull", 1);
       return;
     }

@@ -197,7 +197,7 @@ export class ActorSystem implements CellHost {
     if (cell) {
       cells.touch(cell, now);
     } else if (cells.full) {
-      letter.fail(new AppError("overloaded"));
+      letter.fail(new AppError("overloaded", undefined, { retryAfterMs: 100 }));
       this.#events.dropped(kind, key, "tooManyActive", 1);
       return;
     } else {
