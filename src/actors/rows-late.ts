@@ -54,6 +54,8 @@ class LateRows {
     const session = this.#session;
     const { rows } = session.world;
     const user = session.user as UserId;
+    // The owner may take long, and settings read before it would undo what the feed has told meanwhile.
+    if ((await rows.ask(conversation, user, sessionLimits.askMs)) === null) return;
     const settings = (await rows.settings(user, [conversation])).get(conversation) ?? noSettings;
     await rows.settled(conversation, user, sessionLimits.askMs, (part) => {
       if (part === null || session.state !== "open") return;

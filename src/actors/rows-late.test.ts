@@ -1,0 +1,46 @@
+import { expect, test } from "bun:test";
+import { silentLog } from "../lib/log";
+import { decodeFrames } from "../protocol/codec";
+import type { ConversationId, UserId } from "../protocol/ids";
+import type { RowTuple } from "../protocol/operations";
+import type { RowPart } from "./messages";
+import { RowSource } from "./rows";
+import { pushLateRows } from "./rows-late";
+import type { SessionHandle } from "./session-world";
+
+const room = "gAAAAAAAAAAAAAAAAAAAAAA" as ConversationId;
+const part: RowPart = {
+  info: ["group", null, null, null, 2, null],
+  membership: ["member", [1, 0, 0], 1],
+  head: [2, 1, 2, null],
+  cursor: [0, 0, 0],
+  myTotal: 0,
+};
+
+test("a late row carries the settings as they are once its owner has answered, not as they were before", async () => {
+  const owner = Promise.withResolvers<RowPart>();
+  const pushed = Promise.withResolvers<RowTuple>();
+  let muted = false;
+  const router = {
+    ask: () => owner.promise,
+    peek: () => ({ peek: () => ({ ...part, totalsThrough: 0, sentSince: 0 }) }),
+  };
+  const store = { readMemberships: async () => [{ conversation: room, muted, markedUnread: false }] };
+  const rows = new RowSource(router as never, store as never);
+  const session = {
+    state: "open",
+    user: "ada" as UserId,
+    world: { rows, log: silentLog() },
+    line: {
+      subscribe: () => undefined,
+      sendNow: (frame: Uint8Array) => pushed.resolve(decodeFrames(frame)[0]?.[2] as RowTuple),
+    },
+  } as unknown as SessionHandle;
+
+  pushLateRows(session, [room], null);
+  await Promise.resolve();
+  muted = true;
+  owner.resolve(part);
+
+  expect((await pushed.promise)[3]).toEqual([true, false]);
+});
