@@ -14,6 +14,8 @@ import type { FeedTuple, RowTuple } from "../protocol/operations";
 
 /** Bytes of one feed push that rows may take; the others follow one by one. */
 const rowBytesMax = limits.frameBytesMax / 2;
+/** Changes in one feed push, so that they take less than the other half. */
+const changesMax = 400;
 
 /** A batch of changes for all sessions, or the wish to catch one session up. */
 type Turn = { readonly changes: readonly FeedTuple[] } | { readonly session: SessionHandle };
@@ -76,8 +78,10 @@ export class PersonFeed {
   async #drain(): Promise<void> {
     for (let turn = this.#turns.shift(); turn !== undefined; turn = this.#turns.shift()) {
       const { changes, sessions } = this.#forTurn(turn);
-      const rows = await this.#told(changes);
-      this.#deliver(changes, rows, sessions());
+      for (let at = 0; at < changes.length; at += changesMax) {
+        const some = changes.slice(at, at + changesMax);
+        this.#deliver(some, await this.#told(some), sessions());
+      }
     }
     this.#running = false;
   }
@@ -116,7 +120,6 @@ export class PersonFeed {
     told: readonly (Told | ConversationId)[],
     sessions: Iterable<SessionHandle>,
   ): void {
-    if (changes.length === 0) return;
     const { shown, late } = this.#fresh(told);
     const rows = shown.map(({ row }) => row as unknown as RowTuple);
     const frame = encodePush("feed", changes, rows);

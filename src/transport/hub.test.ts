@@ -153,6 +153,30 @@ test("a session that is syncing is told after its answer, in order; one that nev
   expect(mute.line.notes).toEqual([]);
 });
 
+test("what was held for long is told in pushes that fit into a frame, in order", async () => {
+  const node = new Node();
+  const [session, other] = [node.session(ada), node.session(ada, "desk")];
+  session.syncing = 1;
+  const by = "b".repeat(128);
+  const changes = Array.from(
+    { length: 900 },
+    (_, i): FeedTuple => [i + 1, "membership", id, ["role", 1, "admin", [1, 0, 0], 1, by]],
+  );
+  for (const change of changes) node.hub.feedChanged(ada, [change]);
+  await other.line.until(changes.length);
+  let bytes = 0;
+  session.line.sendNow = (frame) => {
+    bytes = Math.max(bytes, frame.length);
+    session.line.send(frame);
+  };
+  session.syncing = 0;
+  node.hub.synced(session);
+
+  const told = (await session.line.until(3)).flatMap((note) => note.match(/\d+(?=,| with)/g) ?? []);
+  expect(told.map(Number)).toEqual(changes.map(([seq]) => seq));
+  expect(bytes).toBeLessThan(128 * 1024);
+});
+
 test("a row whose owner is silent follows by itself, however often it must be asked for", async () => {
   const node = new Node();
   const silent = new AppError("outcome_unknown");
