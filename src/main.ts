@@ -3,6 +3,7 @@
 import { Command, CommanderError } from "commander";
 import packageJson from "../package.json";
 import { runBackup, runRestore } from "./cli/backup";
+import { defaultUser } from "./cli/connect";
 import { CommandFailure, exitCodes, reasonOf } from "./cli/context";
 import type { CommandContext } from "./cli/context";
 import { runHistory, runSend, runTail } from "./cli/messages";
@@ -68,7 +69,7 @@ function addMessageCommands(program: Command, context: CommandContext): void {
       .description(`${says} (CONVERSATION: an id, or @USER)`)
       .option("--url <address>", "the server; else PARLEY_URL, else the configured host and port")
       .option("--token <token>", "sign in with this token; else PARLEY_TOKEN")
-      .option("--as <user>", "sign in as this person, with a token made here")
+      .option("--as <user>", `sign in as this person, with a token made here; else as ${defaultUser}`)
       .option("--wait <time>", "how long to wait for the server", "10s");
   connecting("send", "send a text and print its seq once it is stored")
     .argument("<conversation>")

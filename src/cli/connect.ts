@@ -19,7 +19,7 @@ export interface ConnectOptions extends CommonOptions {
 /** One device for all commands of a person, so that they do not fill the list of devices. */
 const deviceId = "parley-command";
 /** Who signs in where neither `--as` nor a token says it. */
-const defaultUser = "operator";
+export const defaultUser = "operator";
 /** Life of a token made for one command, seconds; a longer command gets another. */
 const tokenSeconds = 3600;
 
@@ -39,17 +39,26 @@ export async function withClient(
   const given = options.token ?? (options.as === undefined ? context.environment["PARLEY_TOKEN"] : undefined);
   const user = parseUser(options.as ?? defaultUser);
   const waitMs = 1000 * parseDuration("--wait", options.wait);
-  const token = given === undefined ? () => mintToken(config, user, tokenSeconds) : onceThenSignedOut(given);
-  await using client = createClient({ url, token, deviceId, platform: "parley command line", ...more });
-  await becomeReady(client, url, waitMs);
-  await work(client);
+  const refused = Promise.withResolvers<never>();
+  const tokenRefused = (): void => {
+    const { reason } = client.connection.getSnapshot();
+    refused.reject(new CommandFailure(`${url} refused the token: ${reason ?? "it expired"}`, exitCodes.failed));
+  };
+  const token = given === undefined ? () => mintToken(config, user, tokenSeconds) : once(given, tokenRefused);
+  await using client: ParleyClient = createClient({ url, token, deviceId, platform: "parley command line", ...more });
+  const all = async (): Promise<void> => {
+    await becomeReady(client, url, waitMs);
+    await work(client);
+  };
+  await Promise.race([all(), refused.promise]);
 }
 
-/** A given token that was refused cannot be renewed here. */
-function onceThenSignedOut(token: string): () => Promise<string | null> {
+/** A given token cannot be renewed here: asked for another, `refused` is told and the client signs out. */
+function once(token: string, refused: () => void): () => Promise<string | null> {
   let asked = false;
   return () => {
     const answer = asked ? null : token;
+    if (asked) refused();
     asked = true;
     return Promise.resolve(answer);
   };

@@ -162,6 +162,9 @@ test("messages go in, are followed, and come back from a backup that was made wh
   const stranger = await run(as("carol", "history", conversation), environment);
   expect([stranger.code, stranger.out, stranger.err.includes("no_access")]).toEqual([1, "", true]);
 
+  const untrusted = await run(["history", conversation, "--token", "no.such.token", "--url", url], environment);
+  expect([untrusted.code, untrusted.err]).toEqual([1, `parley: ${url} refused the token: badToken\n`]);
+
   const file = join(folder, "copy.sqlite");
   expect((await run(["backup", file, "--json"], environment)).code).toBe(0);
   expect((await run(["backup", file], environment)).code).toBe(1);
