@@ -210,18 +210,20 @@ async function startRouter(parts: Parts, onSteppedDown: () => void): Promise<Loc
     { mailboxMax, idleMs, activeMax },
   ];
   const [conversationDeps, conversationLimits] = kind("conversation", conversationsActive);
+  const failed = (kind: KindName, key: string, phase: string, err: unknown): void => {
+    metrics.actorFailed(kind);
+    log.error({ kind, key, phase, err }, "an actor failed; its next message starts it afresh");
+  };
+  const onFault = (key: string, err: unknown): void => failed("conversation", key, "commit", err);
   const started = await startLocalRouter({
     store,
     clock: systemClock,
     kinds: [
-      conversationKind({ ...conversationDeps, types: typesOf(config) }, conversationLimits),
+      conversationKind({ ...conversationDeps, types: typesOf(config), onFault }, conversationLimits),
       userKind(...kind("user", usersActive)),
     ],
     events: {
-      failed(kind, key, phase, err) {
-        metrics.actorFailed(kind);
-        log.error({ kind, key, phase, err }, "an actor failed; its next message starts it afresh");
-      },
+      failed,
       dropped: (kind, _key, reason, count) => metrics.dropped(`${kind}_${reason}`, count),
     },
     onSteppedDown,

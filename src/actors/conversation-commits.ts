@@ -3,13 +3,14 @@
 import type { Clock } from "../lib/clock";
 import { AppError, toAppError } from "../lib/errors";
 import { isControlOn } from "../lib/failpoints";
-import { decode, encode, encodeEntry } from "../protocol/codec";
+import { encodeEntry } from "../protocol/codec";
 import { entryKinds } from "../protocol/entry";
-import type { EntryTuple, MemberChange, MembersBody } from "../protocol/entry";
+import type { MembersBody } from "../protocol/entry";
 import type { ClientId, ConversationId, Epoch, Seq, UserId } from "../protocol/ids";
 import type { Committed, ConversationWrite, CursorMove, CursorRow, HeadRow, Store } from "../storage/store";
 import type { Reply } from "./actor";
-import type { ConversationState, Head, Member, StagedEntry, UsedFor } from "./conversation-state";
+import type { ConversationState, Head, Member, StagedEntry } from "./conversation-state";
+import { usedForEntry } from "./conversation-used";
 
 /**
  * One request that may append. `run` works on the staged state alone and may run again after a rollback, so it keeps nothing;
@@ -49,6 +50,8 @@ export interface CommitHost {
   stored(batch: Batch): void;
   /** What is in the store is not known, or not ours to write any more: end this activation. */
   lost(outcome: "unknown" | "fenced"): void;
+  /** As `lost`, because dealing with a stored batch threw: what is behind `handedOut` was perhaps not published. */
+  broke(error: unknown, handedOut: Seq): void;
 }
 
 /** Entries in one commit of one conversation, at most: the first work that reaches half of it closes the batch. */
@@ -112,24 +115,6 @@ export class Draft {
     this.state.setMember(user, member);
     this.#batch.changed.set(user, member);
   }
-}
-
-/** Digest of an encoded body, to tell a retry from another use of a client id. */
-export function digestOf(body: Uint8Array): number {
-  return Bun.hash.xxHash32(body);
-}
-
-/** What the client id of an entry was used for, from the entry's whole encoding. */
-export function usedForEntry(entry: Uint8Array): UsedFor {
-  const { 2: kind, 9: body } = decode(entry) as EntryTuple;
-  if (kind === entryKinds.members) return usedForMembers(body as MembersBody);
-  return { digest: digestOf(encode(body)), change: null };
-}
-
-/** The same for a `members` entry: all changes of one entry are of one kind. */
-export function usedForMembers(body: MembersBody): UsedFor {
-  const [change, , role] = body[0] as MemberChange;
-  return { digest: 0, change: { change, role, users: body.map(([, user]) => user) } };
 }
 
 /**
@@ -272,10 +257,17 @@ export class CommitPipeline {
       if (isControlOn("negative.fanoutBeforeCommit")) this.#host.stored(batch);
       if (isControlOn("negative.ackBeforeCommit"))
         for (const { work, answer } of batch.works) answerWith(work.reply, answer);
+      const handedOut = this.#state.committed.seq;
       const settle = (result: Committed): void => {
         this.#committing = false;
         this.#inFlight = null;
-        if (!this.#ended) this.#settle(batch, result);
+        try {
+          if (!this.#ended) this.#settle(batch, result);
+        } catch (thrown) {
+          // A bug, in here or in who is published to: it ends this activation, not the process.
+          this.end(new AppError("outcome_unknown", undefined, { cause: thrown }));
+          this.#host.broke(thrown, handedOut);
+        }
       };
       this.#inFlight = this.#host.store.commit(this.#write(batch)).then(settle, (thrown) => {
         settle({ outcome: "unknown", reason: String(thrown) });

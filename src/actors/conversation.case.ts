@@ -72,6 +72,9 @@ export async function world(options: WorldOptions = {}) {
   const { fault = () => null, conversationsPerUserMax = 10_000, clock = systemClock } = options;
   const store = new MemoryStore({ fault: (call) => fault(call.kind) });
   const gateway = new Recorder();
+  /** What was thrown beside the mailbox. */
+  const faults: string[] = [];
+  const onFault = (_: string, error: unknown) => void faults.push((error as Error).message);
   const secret = { ...(builtInTypes.group as ConversationType), historyForNewMembers: false };
   const small = { ...(builtInTypes.group as ConversationType), membersMax: 3 };
   const types = new Map(Object.entries({ ...builtInTypes, secret, small }));
@@ -82,7 +85,7 @@ export async function world(options: WorldOptions = {}) {
       store,
       clock,
       kinds: [
-        conversationKind({ store, gateway, types, clock, reopen, conversationsPerUserMax }, limits),
+        conversationKind({ store, gateway, types, clock, reopen, onFault, conversationsPerUserMax }, limits),
         userKind({ store, gateway, clock, reopen: () => undefined }, limits),
       ],
       events: { failed: (...what) => gateway.trace.push(`failed ${what}`), dropped: () => undefined },
@@ -128,7 +131,7 @@ export async function world(options: WorldOptions = {}) {
     for (const user of users) await state.router.ask("user", user, { op: "ensure" });
   };
   await ensure([ann, bob, cat, dan]);
-  return { store, gateway, ask, create, row, send, restart, ensure };
+  return { store, gateway, faults, ask, create, row, send, restart, ensure };
 }
 
 /** The code of the error that a promise rejects with, or `ok`. */

@@ -178,6 +178,21 @@ test("an outcome nobody knows is answered so, and the retry learns the truth", a
   expect(gateway.entries.map(([seq]) => seq)).toEqual([1, 2, 3, 4]);
 });
 
+test("a throw behind the commit ends that activation alone, and the next one publishes what it did not", async () => {
+  const { create, send, gateway, faults } = await world();
+  const group = await create("group", ann, "g", [bob]);
+  const publish = gateway.publish.bind(gateway);
+  gateway.publish = () => {
+    gateway.publish = publish;
+    throw new Error("boom");
+  };
+  expect(await send(group, ann, "a")).toEqual([3]);
+  expect(await codeOf(send(group, ann, "b"))).toBe("outcome_unknown");
+  expect(await send(group, ann, "b")).toEqual([4]);
+  expect(gateway.entries.map(([seq]) => seq)).toEqual([1, 2, 3, 4]);
+  expect(faults).toEqual(["boom"]);
+});
+
 test("a read mark whose outcome nobody knew is pushed to the person's devices once its repeat finds it stored", async () => {
   let fault: StoreFault | null = null;
   const { create, send, ask, gateway } = await world({ fault: (kind) => (kind === "commit" ? fault : null) });

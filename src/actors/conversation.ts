@@ -9,7 +9,7 @@ import { limits } from "../protocol/limits";
 import type { InfoTuple, MembershipTuple } from "../protocol/operations";
 import type { CursorRow, OpenedConversation, Store } from "../storage/store";
 import type { ActorKind, PlacedActor, PlacedContext, Reply } from "./actor";
-import { CommitPipeline, usedForEntry } from "./conversation-commits";
+import { CommitPipeline } from "./conversation-commits";
 import type { Batch, CommitHost, Draft, Totals } from "./conversation-commits";
 import { ConversationFanout } from "./conversation-fanout";
 import { ConversationFeeds } from "./conversation-feeds";
@@ -21,6 +21,7 @@ import { ConversationReceipts } from "./conversation-receipts";
 import { send } from "./conversation-send";
 import { ConversationState } from "./conversation-state";
 import type { Member } from "./conversation-state";
+import { usedForEntry } from "./conversation-used";
 import { builtInTypes } from "./conversation-types";
 import type { ConversationType, ConversationTypes } from "./conversation-types";
 import type { Gateway } from "./gateway";
@@ -34,6 +35,8 @@ export interface ConversationDeps {
   readonly clock: Clock;
   /** Checked against people's feeds, so a burst may pass it by what is on its way. Absent: as in `limits`. */
   readonly conversationsPerUserMax?: number;
+  /** Something threw where no message was being handled. The activation ends; must not throw. */
+  readonly onFault: (conversation: ConversationId, error: unknown) => void;
   /** Tells the conversation's actor `{ op: "reopen" }`, through the router. */
   readonly reopen: (conversation: string) => void;
 }
@@ -191,6 +194,11 @@ class Conversation implements PlacedActor, ConversationPeek {
       lost: (outcome) => {
         if (outcome === "unknown") this.#lost.lost(this.#id, this.#state.committed.seq);
         this.#ctx.stop();
+      },
+      broke: (error, handedOut) => {
+        this.#lost.lost(this.#id, handedOut);
+        this.#ctx.stop();
+        this.#deps.onFault(this.#id, error);
       },
     };
   }

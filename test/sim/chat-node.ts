@@ -97,8 +97,16 @@ export class ChatNode {
     const { gateway } = this;
     const limits = this.#conditions;
     const reopen = (kind: KindName) => (key: string) => this.#router?.tell(kind, key, { op: "reopen" });
+    // No bug goes unseen.
+    const onFault = (_: string, error: unknown): void =>
+      queueMicrotask(() => {
+        throw error;
+      });
     const kinds = [
-      conversationKind({ store, clock, gateway, types: conversationTypes, reopen: reopen("conversation") }, limits),
+      conversationKind(
+        { store, clock, gateway, types: conversationTypes, onFault, reopen: reopen("conversation") },
+        limits,
+      ),
       userKind({ store, clock, gateway, reopen: reopen("user") }, limits),
     ];
     const events = {

@@ -87,8 +87,16 @@ export class SocketWorld implements AsyncDisposable {
     const types = new Map(Object.entries(builtInTypes));
     const group = types.get("group") as ConversationType;
     for (const [name, type] of Object.entries(options.types ?? {})) types.set(name, { ...group, ...type });
+    // No bug goes unseen.
+    const onFault = (_: string, error: unknown): void =>
+      queueMicrotask(() => {
+        throw error;
+      });
     const kinds = [
-      conversationKind({ store, gateway: hub, types, clock: systemClock, reopen: reopen("conversation") }, kindLimits),
+      conversationKind(
+        { store, gateway: hub, types, clock: systemClock, onFault, reopen: reopen("conversation") },
+        kindLimits,
+      ),
       userKind({ store, gateway: hub, clock: systemClock, reopen: reopen("user") }, kindLimits),
     ];
     const events = { failed: () => undefined, dropped: () => undefined };
