@@ -14,7 +14,7 @@ import type {
 import type { ClientId, Seq, UserId } from "../protocol/ids";
 import { limits } from "../protocol/limits";
 import type { Args } from "../protocol/operations";
-import { digestOf, usedForMembers } from "./conversation-commits";
+import { digestOf, usedForMembers } from "./conversation-used";
 import type { Draft } from "./conversation-commits";
 import type { Member } from "./conversation-state";
 import type { ConversationType } from "./conversation-types";

@@ -6,7 +6,7 @@ import { entryKinds, messageFlags } from "../protocol/entry";
 import type { MessageBody } from "../protocol/entry";
 import type { ClientId, Seq, UserId } from "../protocol/ids";
 import type { ErrorTuple } from "../protocol/operations";
-import { digestOf } from "./conversation-commits";
+import { digestOf } from "./conversation-used";
 import type { Draft } from "./conversation-commits";
 import type { Member } from "./conversation-state";
 import type { ConversationType } from "./conversation-types";
