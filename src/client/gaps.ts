@@ -28,6 +28,8 @@ export class Gaps {
   readonly #busy = new Set<Conversation>();
   /** Tries that failed and wait for the next one. */
   readonly #waiting = new Map<Conversation, () => void>();
+  /** Of conversations whose last try failed. */
+  readonly #backoffs = new Map<Conversation, Backoff>();
   /** Acknowledged messages whose entries should come by themselves. */
   readonly #expected = new Map<Conversation, () => void>();
 
@@ -54,15 +56,17 @@ export class Gaps {
       for (const cancel of timers.values()) cancel();
       timers.clear();
     }
+    this.#backoffs.clear();
   }
 
   async #fetch(conversation: Conversation): Promise<void> {
-    const backoff = new Backoff(this.#setup.random, 200, 10_000);
+    const backoff = this.#backoffs.get(conversation) ?? new Backoff(this.#setup.random, 200, 10_000);
     let wait: number | null = null;
     try {
       while (wait === null && conversation.missing > 0) {
         const progress = await this.#page(conversation);
-        if (!progress) wait = backoff.next(200);
+        if (progress) backoff.reset();
+        else wait = backoff.next(200);
       }
     } catch (thrown) {
       const error = toClientError(thrown);
@@ -73,7 +77,10 @@ export class Gaps {
       }
     }
     this.#busy.delete(conversation);
-    if (wait !== null && this.#setup.isOnline()) this.#later(this.#waiting, conversation, wait);
+    this.#backoffs.delete(conversation);
+    if (wait === null || !this.#setup.isOnline()) return;
+    this.#backoffs.set(conversation, backoff);
+    this.#later(this.#waiting, conversation, wait);
   }
 
   /** Answers whether anything was gained. */

@@ -237,6 +237,31 @@ test("a gap that opens while sync still runs is closed after it", async () => {
   expect((await socket.take("entries")).args[1]).toBe(6);
 });
 
+test("a gap that the server cannot close now is asked for less and less often, and quickly again once it could", async () => {
+  await using at = world({ random: () => 0.999 });
+  const socket = await online(at, { rows: [row({ head: 5 })] });
+  socket.push("entries", room, [message(7)]);
+  const waited = async (): Promise<number> => {
+    const before = at.clock.now();
+    while (!(await socket.hasAsked("entries"))) await at.clock.advance(100);
+    return at.clock.now() - before;
+  };
+  const refuse = async (): Promise<void> =>
+    socket.refuse(await socket.take("entries"), ["store_unavailable", "later", "retry", null, null]);
+  const waits: number[] = [];
+  for (let i = 0; i < 5; i++) {
+    await refuse();
+    waits.push(await waited());
+  }
+  expect(waits).toEqual([1200, 1400, 1800, 2600, 4200]);
+  socket.reply(await socket.take("entries"), [[message(6)], 7, 1]);
+  await settle();
+  expect(seqs(at)).toEqual([6, 7]);
+  socket.push("entries", room, [message(9)]);
+  await refuse();
+  expect(await waited()).toBe(1200);
+});
+
 test("a gap is closed at once although an acknowledged message is still expected", async () => {
   await using at = world();
   const socket = await online(at, { rows: [row({ head: 5 })] });
