@@ -3,6 +3,7 @@ import { MemoryStore } from "../../test/sim/memory-store";
 import type { StoreFault } from "../../test/sim/memory-store";
 import { systemClock } from "../lib/clock";
 import type { AppError } from "../lib/errors";
+import { encode } from "../protocol/codec";
 import type { ConversationId, UserId } from "../protocol/ids";
 import { limits } from "../protocol/limits";
 import type { FeedTuple, Results } from "../protocol/operations";
@@ -114,6 +115,19 @@ test("past the limit of devices the one that signed in longest ago makes room", 
   const [devices] = await ask<Results["devices"]>({ op: "devices" });
   expect(devices.filter(([, , , out]) => !out)).toHaveLength(limits.devicesPerUserMax);
   expect(trace).toEqual(["out ann d0"]);
+});
+
+test("of devices that are gone the latest are listed, so that the list fits into a frame whatever their number", async () => {
+  const { ask, signIn } = await world();
+  const count = 3_000;
+  for (let i = 0; i < count; i++) await signIn(`${"d".repeat(56)}${i}`);
+  await signIn("last");
+  await ask({ op: "signOut", device: "last" });
+  const answer = await ask<Results["devices"]>({ op: "devices" });
+  const listed = answer[0].map(([device, , , out]) => [device, out] as const);
+  expect(listed.filter(([, out]) => !out)).toHaveLength(limits.devicesPerUserMax - 1);
+  expect(listed).toContainEqual(["last" as never, true]);
+  expect(encode(answer).length).toBeLessThan(limits.frameBytesMax / 2);
 });
 
 test("a membership is written once, however often it is told, and an older one is ignored", async () => {

@@ -39,6 +39,9 @@ export function userKind(deps: UserDeps, limits: KindLimits): ActorKind {
   };
 }
 
+/** Devices in one answer: all that are signed in, and of the others those signed out last. */
+const listedMax = 500;
+
 /** Feed rows read at once when a predecessor's changes are handed out. */
 const feedStep = 500;
 
@@ -175,15 +178,19 @@ class UserActor implements PlacedActor {
     await this.#commit({
       user: device === null ? { tokensValidFrom: from } : {},
       changes: present.map((row) => ["device", row.device, ["signedOut", row.platform]]),
-      devices: known.map((row) => ({ ...row, signedOutAt: from })),
+      // Of everybody's the person's own row speaks: those that are out already need not be written again.
+      devices: (device === null ? present : known).map((row) => ({ ...row, signedOutAt: from })),
     });
     this.#deps.gateway.signedOut(this.#ctx.key as UserId, device);
     return [];
   }
 
   #listDevices(): Results["devices"] {
-    const rows = [...this.#devices.values()];
-    return [rows.map((row) => [row.device, row.platform, row.lastSignInAt, row.signedOutAt !== null])];
+    const out = (row: DeviceRow): number => row.signedOutAt ?? Number.POSITIVE_INFINITY;
+    const rows = [...this.#devices.values()].sort((a, b) => out(b) - out(a) || b.lastSignInAt - a.lastSignInAt);
+    return [
+      rows.slice(0, listedMax).map((row) => [row.device, row.platform, row.lastSignInAt, row.signedOutAt !== null]),
+    ];
   }
 
   async #settings({ args: [conversation, set] }: Extract<UserAsk, { op: "settings" }>): Promise<Results["settings"]> {
