@@ -38,7 +38,10 @@ export class Person {
   readonly #watching = new Set<string>();
   #user: UserId | null = null;
   #device: DeviceId;
+  /** Of which everything was learnt. */
   #generation: string | null = null;
+  /** Of which something may have been learnt. */
+  #begun: string | null = null;
   #cachePrefix: string | null = null;
   #life = new AbortController();
   #turn: Promise<void> = Promise.resolve();
@@ -92,7 +95,9 @@ export class Person {
       const meta = { user, device: this.#device };
       this.#queueJournal.put(this.#vault.metaKey, () => meta);
     }
-    if (this.#generation !== null && this.#generation !== generation) this.#reset();
+    const before = this.#generation ?? this.#begun;
+    if (before !== null && before !== generation) this.#reset();
+    this.#begun = generation;
   }
 
   /** Everything of this generation was learnt. */
@@ -200,7 +205,7 @@ export class Person {
     this.#life = new AbortController();
     this.#watching.clear();
     this.#user = null;
-    this.#generation = null;
+    this.#generation = this.#begun = null;
     this.#cachePrefix = null;
     // Its values are made when they are written: by then the directory may be the next person's.
     void this.#cache.drop();

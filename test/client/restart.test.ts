@@ -108,6 +108,18 @@ test("another generation keeps queued messages and refuses what names a seq", as
   expect(mark).rejects.toMatchObject({ code: "generation_changed" });
 });
 
+test("another generation in the middle of the first sync drops what its pages told", async () => {
+  await using at = world();
+  const first = await hello(at, { generation: "g1" });
+  first.reply(await first.take("sync"), [1, [row({ head: 5 })], room, [0, 0], [], []]);
+  await first.take("sync");
+  first.lose();
+  await nextAttempt(at);
+  const second = await hello(at, { generation: "g2" });
+  expect((await second.take("sync")).args).toEqual([null, []]);
+  expect(at.client.conversations.getSnapshot()).toEqual([]);
+});
+
 test("another person finds neither the cache nor the queue of the one before", async () => {
   const storage = memoryStorage();
   {
