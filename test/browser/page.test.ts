@@ -168,12 +168,12 @@ testBrowser("older messages load above while one scrolls, and none is missing or
   const context = await world.context();
   const [ann, bob] = [await Window.signIn(context, world.url, "ann"), await Window.signIn(context, world.url, "bob")];
   await ann.startDirect("bob");
-  const sent = Array.from({ length: 130 }, (_, i) => `line ${i + 1}`);
+  const sent = Array.from({ length: 130 }, (_, i) => `line ${i + 1}.`);
   for (const text of sent) await ann.write(text);
-  await ann.ticked("line 130", "Stored");
+  await ann.ticked("line 130.", "Stored");
 
   await bob.row("ann").click();
-  await bob.message("line 130").waitFor();
+  await bob.message("line 130.").waitFor();
   await bob.page.locator(".scroller").evaluate(scrollUpUntilTheBeginning);
   expect(await bob.texts()).toEqual(sent);
   expect(await ann.texts()).toEqual(sent);
