@@ -257,7 +257,7 @@ class Conversation implements PlacedActor, ConversationPeek {
       await this.#admissible([ask.user]);
       return this.#marks.load([ask.user]);
     }
-    if (ask.op !== "add" || this.#state.member(ask.user)?.role === "member") return;
+    if (ask.op !== "add" || !this.#state.member(ask.user)) return;
     await this.#admissible(ask.args[2]);
     await this.#marks.load(ask.args[2]);
   }
