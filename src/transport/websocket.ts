@@ -21,7 +21,7 @@ export type SocketMeter = OutboxMeter & SessionMeter & { connectionOpened(): voi
 
 /** What {@link createSocketServer} is made of. */
 export interface SocketServerDeps {
-  readonly config: Pick<Config, "connections" | "rates" | "origins" | "http">;
+  readonly config: Pick<Config, "connections" | "rates" | "origins" | "http" | "actors">;
   readonly clock: Clock;
   readonly log: Log;
   readonly meter: SocketMeter;
@@ -44,8 +44,10 @@ const bufferedShareMin = 64 * 1024;
 
 /** Connections that come or go before their garbage is worth a collection. */
 const churnMax = 2_000;
-/** Sweeps without anybody coming or going, and messages in one of them at most, that make a good moment for it. */
-const quiet = { sweeps: 3, messagesMax: 50 } as const;
+/** A good moment for it: so many sweeps without anybody coming or going, and in the last one little more than heartbeats. */
+const quiet = { sweeps: 3, messagesMax: 50, messagesPerConnection: 0.1 } as const;
+/** Sweeps that idle actors may take to go, beyond their idle time. */
+const idleSweeps = 4;
 
 /** One socket with its session. */
 export class Connection {
@@ -72,9 +74,11 @@ export class SocketServer {
   readonly #open = new Set<Connection>();
   #cancelSweep: Cancel | null = null;
   #sweep = 0;
-  /** Who came or went since the last collection, in which sweep the last of them did, and messages of this sweep. */
+  /** Who came or went since they were last collected, in which sweep the last of them did, and messages of this sweep. */
   #churn = 0;
   #churnedAt = 0;
+  /** In which sweep the actors that served them are gone and worth a collection too; 0 for none. */
+  #actorsGoneAt = 0;
   #messages = 0;
   #publisher: Publisher | null = null;
   #publishedBytes = 0;
@@ -241,9 +245,13 @@ export class SocketServer {
 
   /** Without work there is no collection either, and what signing in left behind would stay for as long. */
   #collectWhenQuiet(): void {
-    const calm = this.#sweep - this.#churnedAt >= quiet.sweeps && this.#messages <= quiet.messagesMax;
+    const messagesMax = Math.max(quiet.messagesMax, quiet.messagesPerConnection * this.#open.size);
+    const calm = this.#sweep - this.#churnedAt >= quiet.sweeps && this.#messages <= messagesMax;
     this.#messages = 0;
-    if (this.#churn < churnMax || !calm) return;
+    const actorsGone = this.#actorsGoneAt > 0 && this.#sweep >= this.#actorsGoneAt;
+    if (!calm || (this.#churn < churnMax && !actorsGone)) return;
+    if (actorsGone) this.#actorsGoneAt = 0;
+    else this.#actorsGoneAt = this.#sweep + Math.ceil(this.#deps.config.actors.idleMs / sweepMs) + idleSweeps;
     this.#churn = 0;
     if (this.#deps.collect) this.#deps.collect();
     else Bun.gc(true);
