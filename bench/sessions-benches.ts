@@ -3,15 +3,17 @@ import { figure } from "./figures";
 import type { Figure } from "./figures";
 import { generate, startParley, startRawServer, temporaryFolder } from "./processes";
 import type { Serving } from "./processes";
-import type { Plan, Seeded } from "./plan";
+import type { Plan, Seeded, SessionsPlan } from "./plan";
 import type { Say } from "./rooms-benches";
 import type { SessionsMeasured } from "./sessions-load";
 
 const idleSessions = 10_000;
 /** Longer than the server keeps the feed of somebody who does nothing (`actors.idleMs`, 60 s). */
-const idleSeconds = 75;
 const connectSessions = 3_000;
-const connectRounds = 6;
+/** How connections come: so many being made at once, how often from the start, how long they idle before memory is read. */
+type Storm = Pick<SessionsPlan, "inFlight" | "rounds" | "idleSeconds">;
+const arriving: Storm = { inFlight: 64, rounds: 1, idleSeconds: 75 };
+const storming: Storm = { inFlight: 256, rounds: 6, idleSeconds: 0 };
 const groupSize = 100;
 const groupsPerPerson = 20;
 const storedMessages = 1_000_000;
@@ -22,8 +24,8 @@ const reader = "reader";
 export async function benchMemory(say: Say): Promise<readonly Figure[]> {
   using folder = temporaryFolder();
   await makePeople(folder.path, idleSessions, say);
-  const raw = await sessionsOn(() => startRawServer(), idleSessions, 1, idleSeconds, say);
-  const ours = await sessionsOn(() => startParley(folder.path), idleSessions, 1, idleSeconds, say);
+  const raw = await sessionsOn(() => startRawServer(), idleSessions, say, arriving);
+  const ours = await sessionsOn(() => startParley(folder.path), idleSessions, say, arriving);
   const each = (one: SessionsMeasured): number => (one.afterKb - one.beforeKb) / idleSessions;
   return [figure("memory", { ours: each(ours), baseline: each(raw), load: `${idleSessions} sessions` })];
 }
@@ -32,8 +34,8 @@ export async function benchMemory(say: Say): Promise<readonly Figure[]> {
 export async function benchConnect(say: Say): Promise<readonly Figure[]> {
   using folder = temporaryFolder();
   await makePeople(folder.path, connectSessions, say);
-  const raw = await sessionsOn(() => startRawServer(), connectSessions, connectRounds, 0, say);
-  const ours = await sessionsOn(() => startParley(folder.path), connectSessions, connectRounds, 0, say);
+  const raw = await sessionsOn(() => startRawServer(), connectSessions, say, storming);
+  const ours = await sessionsOn(() => startParley(folder.path), connectSessions, say, storming);
   const { perSecond, p99Ms, cpuUsPerOp } = ours;
   return [figure("connect", { ours: perSecond, baseline: raw.perSecond, p99Ms, cpuUsPerOp, load: "256 at once" })];
 }
@@ -74,14 +76,13 @@ async function makePeople(dataDir: string, people: number, say: Say): Promise<vo
 async function sessionsOn(
   start: () => Promise<Serving>,
   sessions: number,
-  rounds: number,
-  idleSeconds: number,
   say: Say,
+  { inFlight, rounds, idleSeconds }: Storm,
 ): Promise<SessionsMeasured> {
   await using serving = await start();
   const { target } = serving;
   const outcomes: SessionsMeasured[] = [];
-  await generate({ kind: "sessions", target, sessions, inFlight: 256, rounds, idleSeconds, prefix: "p" }, (value) => {
+  await generate({ kind: "sessions", target, sessions, inFlight, rounds, idleSeconds, prefix: "p" }, (value) => {
     outcomes.push(value as SessionsMeasured);
     say(`${target.raw ? "raw   " : "parley"} ${JSON.stringify(value)}`);
   });
