@@ -114,8 +114,10 @@ test("a connection that has not synced is pushed nothing of conversations", asyn
 test("a second send to a conversation whose first is unanswered is busy, and repeating it appends once", async () => {
   await using dan = await WatchedSocket.signIn(server.url, server.token("dan"), "d1");
   const [group] = await dan.ask("create", "group", "c1", null, []);
-  const first = dan.ask("send", group, [["m1", ["one"]]]);
-  const second = dan.ask("send", group, [["m2", ["two"]]]).catch(({ code }: { code: string }) => code);
+  const [first, second] = dan.together(() => [
+    dan.ask("send", group, [["m1", ["one"]]]),
+    dan.ask("send", group, [["m2", ["two"]]]).catch(({ code }: { code: string }) => code),
+  ]);
 
   expect(await first).toEqual([3]);
   expect<unknown>(await second).toBe("busy");

@@ -25,6 +25,7 @@ export class WatchedSocket implements AsyncDisposable {
   readonly #asked = new Map<number, Settle>();
   readonly #looking = new Set<() => void>();
   #failed: unknown = null;
+  #gathered: Uint8Array[] | null = null;
   #nextId = 1;
 
   private constructor(socket: WebSocket) {
@@ -94,7 +95,17 @@ export class WatchedSocket implements AsyncDisposable {
   send(frame: readonly unknown[]): void {
     const bytes = encode(frame);
     this.#watch.fromClient(bytes);
-    this.#socket.send(bytes as BufferSource);
+    if (this.#gathered) this.#gathered.push(bytes);
+    else this.#socket.send(bytes as BufferSource);
+  }
+
+  /** What is sent while `run` runs leaves as one message, so that the server takes it up at once. */
+  together<T>(run: () => T): T {
+    this.#gathered = [];
+    const result = run();
+    this.#socket.send(Buffer.concat(this.#gathered));
+    this.#gathered = null;
+    return result;
   }
 
   /** Sends what no client may send. */
