@@ -9,6 +9,7 @@ export class FeedWriter {
   readonly #addChange: Statement;
   readonly #setMembership: Statement;
   readonly #setDevice: Statement;
+  readonly #dropDevice: Statement;
 
   constructor(db: Database) {
     this.#findUser = db.prepare("SELECT user_seq FROM users WHERE user = ?");
@@ -16,14 +17,16 @@ export class FeedWriter {
     this.#addChange = db.prepare("INSERT INTO feed VALUES(?, ?, ?, ?, ?)");
     this.#setMembership = db.prepare("INSERT OR REPLACE INTO memberships VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     this.#setDevice = db.prepare("INSERT OR REPLACE INTO devices VALUES(?, ?, ?, ?, ?)");
+    this.#dropDevice = db.prepare("DELETE FROM devices WHERE user = ? AND device = ?");
   }
 
-  apply([, user, , row, changes, memberships, devices]: PackedFeed): PackedOutcome {
+  apply([, user, , row, changes, memberships, devices, dropped]: PackedFeed): PackedOutcome {
     const stored = this.#findUser.get(user) as { user_seq: number } | null;
     if ((row[0] as number) - changes.length !== (stored?.user_seq ?? 0)) return { outcome: "conflict" };
     for (const change of changes) this.#addChange.run(user, ...(change as string[]));
     for (const membership of memberships) this.#setMembership.run(user, ...(membership as string[]));
     for (const device of devices) this.#setDevice.run(user, ...(device as string[]));
+    for (const device of dropped) this.#dropDevice.run(user, device);
     this.#setUser.run(user, ...(row as string[]));
     return { outcome: "stored" };
   }

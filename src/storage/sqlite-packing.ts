@@ -50,6 +50,7 @@ export type PackedFeed = readonly [
   changes: readonly (readonly unknown[])[],
   memberships: readonly (readonly unknown[])[],
   devices: readonly (readonly unknown[])[],
+  devicesDropped: readonly string[],
 ];
 
 /** One write of a batch. */
@@ -112,7 +113,7 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 /** Flattens a feed's write; the data of its changes is packed apart. */
-export function packFeed({ epoch, user, changes, memberships, devices }: FeedWrite): PackedFeed {
+export function packFeed({ epoch, user, changes, memberships, devices, devicesDropped = [] }: FeedWrite): PackedFeed {
   return [
     1,
     user.user,
@@ -133,6 +134,7 @@ export function packFeed({ epoch, user, changes, memberships, devices }: FeedWri
       row.markedUnread ? 1 : 0,
     ]),
     devices.map((row) => [row.device, row.platform, row.lastSignInAt, row.signedOutAt]),
+    devicesDropped,
   ];
 }
 

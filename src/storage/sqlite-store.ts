@@ -95,12 +95,12 @@ export class SqliteStore implements Store {
   }
 
   async commitFeed(write: FeedWrite): Promise<FeedCommitted> {
-    const { changes, memberships, devices, user } = write;
+    const { changes, memberships, devices, devicesDropped = [], user } = write;
     const first = user.userSeq - changes.length + 1;
     if (changes.some(([userSeq], at) => userSeq !== first + at)) {
       return { outcome: "refused", reason: "the changes do not end at the row's userSeq without a gap" };
     }
-    const rows = changes.length + memberships.length + devices.length;
+    const rows = changes.length + memberships.length + devices.length + devicesDropped.length;
     return this.#told(await this.#commits.add(packFeed(write), rows, rows * rowBytes)) as FeedCommitted;
   }
 

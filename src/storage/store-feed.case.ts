@@ -41,6 +41,20 @@ function feedWriteCases(open: OpenSubject): void {
       expect(opened?.devices.toSorted((a, b) => (a.device < b.device ? -1 : 1))).toEqual([seen, device("b")]);
     }));
 
+  test("dropped devices have no row any more; the others, one without a name among them, stay", () =>
+    withStore(open, async (store, epoch, subject) => {
+      const rest = device("", { signedOutAt: 1_800_000_003 });
+      const write = feedWrite(epoch, userRow(ada, 0));
+      await store.commitFeed({ ...write, devices: [device("a"), device("b"), device("c")] });
+      await store.commitFeed({ ...feedWrite(epoch, userRow(bob, 0)), devices: [device("a")] });
+      const devicesDropped = [device("a"), device("c"), device("never")].map((row) => row.device);
+      expect(await store.commitFeed({ ...write, devices: [rest], devicesDropped })).toEqual({ outcome: "stored" });
+      const again = await subject.reopen();
+      const opened = await again.openFeed(ada, epoch);
+      expect(opened?.devices.toSorted((a, b) => (a.device < b.device ? -1 : 1))).toEqual([rest, device("b")]);
+      expect((await again.openFeed(bob, epoch))?.devices).toEqual([device("a")]);
+    }));
+
   test("changes are read back as they were, from beyond a userSeq, in pages", () =>
     withStore(open, async (store, epoch) => {
       const changes: FeedTuple[] = [

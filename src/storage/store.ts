@@ -125,12 +125,13 @@ export interface UserRow {
   readonly deletedAt: number | null;
 }
 
-/** A device that a person signed in with. */
+/** A device that a person signed in with. The row with an empty id speaks for devices that have none. */
 export interface DeviceRow {
   readonly device: DeviceId;
   readonly platform: string | null;
+  /** Milliseconds; not before the `iat` of any token that the device signed in with. */
   readonly lastSignInAt: number;
-  /** Seconds: tokens issued before this are void on this device; null where it was never signed out. */
+  /** Seconds: tokens issued before this are void on this device; null where it was never signed out. Kept when it signs in again. */
   readonly signedOutAt: number | null;
 }
 
@@ -157,6 +158,8 @@ export interface FeedWrite {
   readonly changes: readonly FeedTuple[];
   readonly memberships: readonly MembershipRow[];
   readonly devices: readonly DeviceRow[];
+  /** Devices whose rows are deleted with it, at most 500, none of them among `devices`; without a row: nothing to do. */
+  readonly devicesDropped?: readonly DeviceId[];
 }
 
 /** As {@link Committed}; `conflict` means that another owner wrote this feed. */

@@ -116,6 +116,7 @@ export class MemoryData {
     feed.changes.push(...changes);
     for (const row of write.memberships) feed.memberships.set(row.conversation, row);
     for (const row of write.devices) feed.devices.set(row.device, row);
+    for (const device of write.devicesDropped ?? []) feed.devices.delete(device);
     return { outcome: "stored" };
   }
 
