@@ -1,4 +1,4 @@
-// A whole node for socket tests: real sockets, real actors, a store in memory, tokens that anybody can make.
+// A whole node for socket tests: real sockets, real actors, any store, tokens that anybody can make.
 import type { KindName } from "../../src/actors/actor";
 import { conversationKind } from "../../src/actors/conversation";
 import { builtInTypes } from "../../src/actors/conversation-types";
@@ -17,6 +17,7 @@ import type { Results } from "../../src/protocol/operations";
 import { Hub } from "../../src/transport/hub";
 import { createSocketServer } from "../../src/transport/websocket";
 import type { Connection, SocketServer, SocketServerDeps } from "../../src/transport/websocket";
+import type { Store } from "../../src/storage/store";
 import { MemoryStore } from "../sim/memory-store";
 import { RawClient } from "./raw-client";
 import { SteeredClock } from "./steered-clock";
@@ -25,12 +26,18 @@ export interface WorldOptions {
   readonly connections?: Partial<SocketServerDeps["config"]["connections"]>;
   readonly rates?: Partial<SocketServerDeps["config"]["rates"]>;
   readonly origins?: readonly string[];
-  readonly store?: MemoryStore;
+  /** Closed with the world; absent: a store in memory. */
+  readonly store?: Store;
+  /** Called last, once the store is closed. */
+  readonly dispose?: () => Promise<void>;
   /** Called where the server would collect garbage. */
   readonly collect?: () => void;
   /** Types beside the built-in ones; what is left open is as in `group`. */
   readonly types?: Readonly<Record<string, Partial<ConversationType>>>;
 }
+
+/** Starts a world over the store under test. */
+export type StartWorld = (options?: WorldOptions) => Promise<SocketWorld>;
 
 /** A token that the world's verifier takes: who, issued when and until when, in seconds; the words `bad`, `expired`, `later` are refused. */
 export function tokenFor(user: string, issuedAt = nowSeconds(), expiresAt: number | null = null): string {
@@ -54,13 +61,18 @@ export class SocketWorld implements AsyncDisposable {
   readonly hub: Hub;
   readonly sockets: SocketServer;
   readonly router: LocalRouter;
-  readonly store: MemoryStore;
+  readonly store: Store;
   readonly port: number;
   readonly url: string;
   readonly #server: ReturnType<typeof listen>;
   readonly #clients: RawClient[] = [];
+  readonly #dispose: () => Promise<void>;
 
-  private constructor(parts: Pick<SocketWorld, "clock" | "hub" | "sockets" | "router" | "store">) {
+  private constructor(
+    parts: Pick<SocketWorld, "clock" | "hub" | "sockets" | "router" | "store">,
+    dispose: () => Promise<void>,
+  ) {
+    this.#dispose = dispose;
     this.clock = parts.clock;
     this.hub = parts.hub;
     this.sockets = parts.sockets;
@@ -114,7 +126,7 @@ export class SocketWorld implements AsyncDisposable {
       server: "parley/test",
       collect: options.collect ?? (() => undefined),
     });
-    return new SocketWorld({ clock, hub, sockets, router, store });
+    return new SocketWorld({ clock, hub, sockets, router, store }, options.dispose ?? (async () => undefined));
   }
 
   /** A connection that has said nothing. */
@@ -156,6 +168,7 @@ export class SocketWorld implements AsyncDisposable {
     await this.#server.stop(true);
     this.router.stop();
     await this.store.close();
+    await this.#dispose();
   }
 }
 

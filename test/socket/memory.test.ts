@@ -1,0 +1,7 @@
+import { MemoryStore } from "../sim/memory-store";
+import { socketSuite } from "./suite.case";
+
+socketSuite({
+  name: "memory",
+  fresh: async () => ({ setting: "", open: async () => new MemoryStore(), dispose: async () => undefined }),
+});

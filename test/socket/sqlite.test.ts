@@ -1,0 +1,4 @@
+import { sqlite } from "../stores";
+import { socketSuite } from "./suite.case";
+
+socketSuite(sqlite);
