@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { MemoryStore } from "../../test/sim/memory-store";
 import type { StoreFault } from "../../test/sim/memory-store";
 import { systemClock } from "../lib/clock";
+import type { Clock } from "../lib/clock";
 import type { AppError } from "../lib/errors";
 import { encode } from "../protocol/codec";
 import type { ConversationId, UserId } from "../protocol/ids";
@@ -12,6 +13,7 @@ import { startLocalRouter } from "./local-router";
 import type { LocalRouter } from "./local-router";
 import type { SignedIn } from "./messages";
 import { userKind } from "./user";
+import { goneDevicesMax } from "./user-devices";
 
 const ann = "ann" as UserId;
 const group = "gAAAAAAAAAAAAAAAAAAAAAA" as ConversationId;
@@ -20,6 +22,8 @@ const nowSeconds = () => Math.floor(Date.now() / 1000);
 /** A person's actor over a store in memory, with a conversation that only notes what it is told. */
 async function world(fault: () => StoreFault | null = () => null) {
   const store = new MemoryStore({ fault: (call) => (call.kind === "feed" ? fault() : null) });
+  const time = { aheadMs: 0 };
+  const clock: Clock = { ...systemClock, now: () => Date.now() + time.aheadMs };
   const trace: string[] = [];
   const feed: FeedTuple[] = [];
   const gateway = {
@@ -41,15 +45,17 @@ async function world(fault: () => StoreFault | null = () => null) {
     }),
   };
   const reopen = (user: string): void => router.tell("user", user, { op: "reopen" });
-  const router: LocalRouter = await startLocalRouter({
-    store,
-    clock: systemClock,
-    kinds: [userKind({ store, gateway, clock: systemClock, reopen }, limitsOfKind), conversation],
-    events: { failed: (...what) => trace.push(`failed ${what}`), dropped: () => undefined },
-    onSteppedDown: () => undefined,
-  });
+  const start = (): Promise<LocalRouter> =>
+    startLocalRouter({
+      store,
+      clock,
+      kinds: [userKind({ store, gateway, clock, reopen }, limitsOfKind), conversation],
+      events: { failed: (...what) => trace.push(`failed ${what}`), dropped: () => undefined },
+      onSteppedDown: () => undefined,
+    });
+  let router = await start();
   const ask = <T>(message: object): Promise<T> => router.ask("user", ann, message) as Promise<T>;
-  const signIn = (device: string, issuedAt = nowSeconds()): Promise<SignedIn> =>
+  const signIn = (device: string, issuedAt = nowSeconds() + time.aheadMs / 1000): Promise<SignedIn> =>
     ask({ op: "signIn", device, platform: "test", issuedAt });
   const added = (seq: number, change = "added") => ({
     op: "membership",
@@ -63,7 +69,13 @@ async function world(fault: () => StoreFault | null = () => null) {
     floor: 1,
     by: "bob",
   });
-  return { store, trace, feed, ask, signIn, added, told: told.promise };
+  /** Goes on under another activation, as after a restart. */
+  const restart = async (): Promise<void> => {
+    await router.drain(1000);
+    router.stop();
+    router = await start();
+  };
+  return { store, trace, feed, ask, signIn, added, told: told.promise, time, gateway, restart };
 }
 
 const codeOf = (promise: Promise<unknown>): Promise<string> =>
@@ -117,17 +129,87 @@ test("past the limit of devices the one that signed in longest ago makes room", 
   expect(trace).toEqual(["out ann d0"]);
 });
 
-test("of devices that are gone the latest are listed, so that the list fits into a frame whatever their number", async () => {
-  const { ask, signIn } = await world();
-  const count = 3_000;
-  for (let i = 0; i < count; i++) await signIn(`${"d".repeat(56)}${i}`);
+test("of devices that are gone the latest are kept and listed, and the list fits into a frame", async () => {
+  const { ask, signIn, time, store } = await world();
+  const count = 700;
+  for (let i = 0; i < count; i++, time.aheadMs += 1000) await signIn(`${"d".repeat(56)}${i}`);
   await signIn("last");
   await ask({ op: "signOut", device: "last" });
   const answer = await ask<Results["devices"]>({ op: "devices" });
   const listed = answer[0].map(([device, , , out]) => [device, out] as const);
   expect(listed.filter(([, out]) => !out)).toHaveLength(limits.devicesPerUserMax - 1);
+  expect(listed.filter(([, out]) => out)).toHaveLength(goneDevicesMax);
   expect(listed).toContainEqual(["last" as never, true]);
   expect(encode(answer).length).toBeLessThan(limits.frameBytesMax / 2);
+  expect((await store.openFeed(ann, 99))?.devices.length).toBe(limits.devicesPerUserMax - 1 + goneDevicesMax + 1);
+});
+
+test("a token that was void on a device is void after the device was forgotten, and nobody else is signed out", async () => {
+  const { ask, signIn, time, restart, store } = await world();
+  const old = nowSeconds();
+  await signIn("stays", old);
+  await signIn("first", old);
+  await ask({ op: "signOut", device: "first" });
+  for (let i = 0; i <= goneDevicesMax; i++) {
+    time.aheadMs += 1000;
+    await signIn(`d${i}`);
+    await ask({ op: "signOut", device: `d${i}` });
+  }
+  expect((await store.openFeed(ann, 99))?.devices.map(({ device }) => device)).not.toContain("first" as never);
+  for (const again of [async () => undefined, restart]) {
+    await again();
+    expect(await codeOf(signIn("first", old))).toBe("signed_out");
+    expect(await codeOf(signIn("stays", old))).toBe("ok");
+  }
+  time.aheadMs += 1000;
+  expect(await codeOf(signIn("first"))).toBe("ok");
+});
+
+test("signing a device in again does not revive the tokens that were void on it", async () => {
+  const { ask, signIn, time, restart } = await world();
+  const old = nowSeconds();
+  await signIn("phone", old);
+  await ask({ op: "signOut", device: "phone" });
+  time.aheadMs += 1000;
+  expect(await codeOf(signIn("phone"))).toBe("ok");
+  expect(await codeOf(signIn("phone", old))).toBe("signed_out");
+  await restart();
+  expect(await codeOf(signIn("phone", old))).toBe("signed_out");
+  const [devices] = await ask<Results["devices"]>({ op: "devices" });
+  expect(devices.map(([device, , , out]) => [device, out]) as unknown).toEqual([["phone", false]]);
+});
+
+test("a token from a clock ahead is void once it was signed out, and a fresh one gets in at once", async () => {
+  const aheadSeconds = 4;
+  for (const device of ["phone", null]) {
+    const { ask, signIn, restart, time } = await world();
+    const used = nowSeconds() + aheadSeconds;
+    await signIn("phone");
+    await signIn("phone", used);
+    await restart(); // what was signed in with is known from the store alone
+    await ask({ op: "signOut", device });
+    expect(await codeOf(signIn("phone", used))).toBe("signed_out");
+    time.aheadMs += 1000;
+    expect(await codeOf(signIn("phone", used))).toBe("signed_out");
+    expect(await codeOf(signIn("phone", used + 1))).toBe("ok");
+  }
+});
+
+test("signing everything out voids a token from a clock ahead whose device was signed out before", async () => {
+  const { ask, signIn } = await world();
+  const used = nowSeconds() + 4;
+  await signIn("phone", used);
+  await ask({ op: "signOut", device: "phone" });
+  await ask({ op: "signOut", device: null });
+  expect(await codeOf(signIn("another", used))).toBe("signed_out");
+});
+
+test("a fresh token of a right clock gets in right after a sign-out, whatever the tolerance", async () => {
+  const { ask, signIn, time } = await world();
+  await signIn("phone");
+  await ask({ op: "signOut", device: null });
+  time.aheadMs += 1000;
+  expect(await codeOf(signIn("phone"))).toBe("ok");
 });
 
 test("a membership is written once, however often it is told, and an older one is ignored", async () => {

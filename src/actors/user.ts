@@ -3,7 +3,6 @@
 import type { Clock } from "../lib/clock";
 import { AppError } from "../lib/errors";
 import type { ConversationId, DeviceId, UserId, UserSeq } from "../protocol/ids";
-import { limits } from "../protocol/limits";
 import type { FeedTuple, Results } from "../protocol/operations";
 import type { DeviceRow, MembershipRow, Store, UserRow } from "../storage/store";
 import type { ActorKind, PlacedActor, PlacedContext, Reply } from "./actor";
@@ -11,6 +10,7 @@ import type { KindLimits } from "./conversation";
 import type { Gateway } from "./gateway";
 import { LostActivations } from "./lost-activations";
 import type { MembershipTell, SignedIn, UserAsk, UserTell } from "./messages";
+import { signedOut, UserDevices } from "./user-devices";
 
 /** What every person's actor shares. */
 export interface UserDeps {
@@ -20,9 +20,6 @@ export interface UserDeps {
   /** Tells the person's actor `{ op: "reopen" }`, through the router. */
   readonly reopen: (user: string) => void;
 }
-
-/** A device's last sign-in is written again only when the stored one is older than this. */
-const signInNotedMs = 24 * 60 * 60 * 1000;
 
 /** The kind to hand to the actor system. */
 export function userKind(deps: UserDeps, limits: KindLimits): ActorKind {
@@ -38,9 +35,6 @@ export function userKind(deps: UserDeps, limits: KindLimits): ActorKind {
       }),
   };
 }
-
-/** Devices in one answer: all that are signed in, and of the others those signed out last. */
-const listedMax = 500;
 
 /** Feed rows read at once when a predecessor's changes are handed out. */
 const feedStep = 500;
@@ -69,7 +63,7 @@ class UserActor implements PlacedActor {
   readonly #deps: UserDeps;
   readonly #ctx: PlacedContext;
   readonly #lost: LostActivations;
-  readonly #devices = new Map<DeviceId, DeviceRow>();
+  readonly #devices: UserDevices;
   /** Null while nobody by that id exists. */
   #user: UserRow | null;
 
@@ -84,7 +78,7 @@ class UserActor implements PlacedActor {
     this.#lost = lost;
     this.#ctx = ctx;
     this.#user = user;
-    for (const device of devices) this.#devices.set(device.device, device);
+    this.#devices = new UserDevices(devices);
   }
 
   async receive(message: unknown, reply: Reply): Promise<void> {
@@ -114,7 +108,7 @@ class UserActor implements PlacedActor {
       case "signOut":
         return this.#signOut(ask.device);
       case "devices":
-        return Promise.resolve(this.#listDevices());
+        return Promise.resolve(this.#devices.list(this.#ctx.clock.now()));
       case "settings":
         return this.#settings(ask);
       case "membership":
@@ -131,37 +125,21 @@ class UserActor implements PlacedActor {
   }
 
   async #signIn({ device, platform, issuedAt }: Extract<UserAsk, { op: "signIn" }>): Promise<SignedIn> {
-    if (this.#user?.deletedAt != null || issuedAt < (this.#user?.tokensValidFrom ?? 0))
-      throw new AppError("signed_out");
-    const known = this.#devices.get(device);
-    if (known?.signedOutAt != null && issuedAt < known.signedOutAt) throw new AppError("signed_out");
-    const now = this.#ctx.clock.now();
-    const present = known !== undefined && known.signedOutAt === null;
-    if (!present || now - known.lastSignInAt > signInNotedMs) {
-      const row: DeviceRow = {
-        device,
-        platform: platform ?? known?.platform ?? null,
-        lastSignInAt: now,
-        signedOutAt: null,
-      };
-      await this.#noteDevice(row, present);
-    }
+    const isVoid = issuedAt < (this.#user?.tokensValidFrom ?? 0) || this.#devices.voids(device, issuedAt);
+    if (this.#user?.deletedAt != null || isVoid) throw new AppError("signed_out");
+    const row = this.#devices.signIn(device, platform, issuedAt, this.#ctx.clock.now());
+    if (row) await this.#noteDevice(row);
     return { userSeq: this.#user?.userSeq ?? 0 };
   }
 
   /** Keeps the devices of a person bounded: the one that signed in longest ago makes room. */
-  async #noteDevice(row: DeviceRow, present: boolean): Promise<void> {
+  async #noteDevice(row: DeviceRow): Promise<void> {
+    const present = this.#devices.present().some(({ device }) => device === row.device);
     const changes: FeedChange[] = present ? [] : [["device", row.device, ["added", row.platform]]];
     const devices = [row];
-    const others = [...this.#devices.values()].filter(
-      (other) => other.signedOutAt === null && other.device !== row.device,
-    );
-    const oldest =
-      others.length < limits.devicesPerUserMax
-        ? null
-        : others.reduce((a, b) => (a.lastSignInAt <= b.lastSignInAt ? a : b));
+    const oldest = this.#devices.crowdedOut(row.device);
     if (oldest) {
-      devices.push({ ...oldest, signedOutAt: this.#nextSecond() });
+      devices.push(signedOut(oldest, this.#devices.outFrom([oldest], this.#ctx.clock.now())));
       changes.push(["device", oldest.device, ["signedOut", oldest.platform]]);
     }
     await this.#commit({ changes, devices });
@@ -170,27 +148,19 @@ class UserActor implements PlacedActor {
 
   async #signOut(device: DeviceId | null): Promise<Results["signOut"]> {
     if (!this.#user) throw new AppError("unknown_user");
-    const from = this.#nextSecond();
-    const known = [...this.#devices.values()].filter((row) => device === null || row.device === device);
-    if (device !== null && known.length === 0)
-      throw new AppError("bad_request", "no device by that id", { details: device });
-    const present = known.filter((row) => row.signedOutAt === null);
+    const present = this.#devices.present().filter((row) => device === null || row.device === device);
+    const known = device === null ? null : this.#devices.get(device);
+    if (device !== null && !known) throw new AppError("bad_request", "no device by that id", { details: device });
+    const from = this.#devices.outFrom(known ? [known] : this.#devices.all(), this.#ctx.clock.now());
+    // Of everybody's the person's own row speaks: those that are out already need not be written again.
+    const rows = known ? [known] : present;
     await this.#commit({
-      user: device === null ? { tokensValidFrom: from } : {},
+      user: device === null ? { tokensValidFrom: Math.max(from, this.#user.tokensValidFrom) } : {},
       changes: present.map((row) => ["device", row.device, ["signedOut", row.platform]]),
-      // Of everybody's the person's own row speaks: those that are out already need not be written again.
-      devices: (device === null ? present : known).map((row) => ({ ...row, signedOutAt: from })),
+      devices: rows.map((row) => signedOut(row, from)),
     });
     this.#deps.gateway.signedOut(this.#ctx.key as UserId, device);
     return [];
-  }
-
-  #listDevices(): Results["devices"] {
-    const out = (row: DeviceRow): number => row.signedOutAt ?? Number.POSITIVE_INFINITY;
-    const rows = [...this.#devices.values()].sort((a, b) => out(b) - out(a) || b.lastSignInAt - a.lastSignInAt);
-    return [
-      rows.slice(0, listedMax).map((row) => [row.device, row.platform, row.lastSignInAt, row.signedOutAt !== null]),
-    ];
   }
 
   async #settings({ args: [conversation, set] }: Extract<UserAsk, { op: "settings" }>): Promise<Results["settings"]> {
@@ -240,11 +210,12 @@ class UserActor implements PlacedActor {
     const row = { ...before, ...user, userSeq: before.userSeq + changes.length };
     const feed = changes.map((change, i): FeedTuple => [before.userSeq + 1 + i, ...change]);
     const { epoch } = this.#ctx;
-    const result = await this.#deps.store.commitFeed({ epoch, user: row, changes: feed, memberships, devices });
+    const planned = this.#devices.plan(devices, row.tokensValidFrom);
+    const result = await this.#deps.store.commitFeed({ epoch, user: row, changes: feed, memberships, ...planned });
     switch (result.outcome) {
       case "stored":
         this.#user = row;
-        for (const device of devices) this.#devices.set(device.device, device);
+        this.#devices.stored(planned);
         if (feed.length > 0) this.#deps.gateway.feedChanged(key, feed);
         return;
       case "refused":
@@ -257,10 +228,5 @@ class UserActor implements PlacedActor {
         this.#ctx.stop();
         throw new AppError("outcome_unknown");
     }
-  }
-
-  /** Tokens carry whole seconds: every one issued until now is before the next second. */
-  #nextSecond(): number {
-    return Math.floor(this.#ctx.clock.now() / 1000) + 1;
   }
 }
