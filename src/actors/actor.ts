@@ -46,6 +46,8 @@ export interface ActorKind {
   readonly name: KindName;
   /** Loads an activation; messages wait meanwhile (at most `mailboxMax`). A rejection answers them with its error. */
   activate(ctx: PlacedContext): Promise<PlacedActor>;
+  /** Called when the system stops, after every activation was told to end: nothing of this kind may run on. */
+  stop?(): void;
   /** Most waiting messages; past it an ask is answered `overloaded`, a tell is dropped and counted. */
   readonly mailboxMax: number;
   /** Passivated after this long without a message. */

@@ -59,6 +59,7 @@ export function conversationKind(deps: ConversationDeps, kindLimits: KindLimits)
   return {
     name: "conversation",
     ...kindLimits,
+    stop: () => lost.stop(),
     activate: (ctx) =>
       lost.takeOver(ctx.key, async (after) => {
         const opened = await deps.store.openConversation(ctx.key as ConversationId, ctx.epoch, tailEntries);

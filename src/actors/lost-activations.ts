@@ -1,6 +1,6 @@
 // Actors whose activation ended because nobody knew what the store held: perhaps something is durable that no socket has seen.
 // Each is activated again until it has handed out what it missed (the crash table's "after the commit, before fan-out").
-import type { Clock } from "../lib/clock";
+import type { Cancel, Clock } from "../lib/clock";
 
 const retryMs = 500;
 
@@ -13,7 +13,8 @@ export class LostActivations {
 
   /** Writes of ended activations that the store has not answered yet. */
   readonly #underWay = new Map<string, Promise<void>>();
-  #retrying = false;
+  #cancelRetry: Cancel | null = null;
+  #stopped = false;
 
   /** @param reopen tells the actor `{ op: "reopen" }` through the router */
   constructor(clock: Clock, reopen: (key: string) => void) {
@@ -23,7 +24,7 @@ export class LostActivations {
 
   /** Notes an activation that ends, and has the next one started, again and again until it took over. */
   lost(key: string, handedOut: number): void {
-    if (this.#handedOut.has(key)) return;
+    if (this.#stopped || this.#handedOut.has(key)) return;
     this.#handedOut.set(key, handedOut);
     this.#reopen(key);
     this.#retryLater();
@@ -47,11 +48,17 @@ export class LostActivations {
     return loaded;
   }
 
+  /** Nothing is activated again any more; the next server's reopening finds what is left open. Idempotent. */
+  stop(): void {
+    this.#stopped = true;
+    this.#cancelRetry?.();
+    this.#cancelRetry = null;
+    this.#handedOut.clear();
+  }
+
   #retryLater(): void {
-    if (this.#retrying) return;
-    this.#retrying = true;
-    this.#clock.after(retryMs, () => {
-      this.#retrying = false;
+    this.#cancelRetry ??= this.#clock.after(retryMs, () => {
+      this.#cancelRetry = null;
       if (this.#handedOut.size === 0) return;
       for (const key of this.#handedOut.keys()) this.#reopen(key);
       this.#retryLater();

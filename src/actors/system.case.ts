@@ -13,6 +13,7 @@ export interface Script {
   readonly passivate?: (ctx: PlacedContext) => Promise<boolean> | boolean;
   readonly limits?: Partial<Pick<ActorKind, "mailboxMax" | "idleMs" | "activeMax">>;
   readonly epoch?: () => number | null;
+  readonly stop?: () => void;
 }
 
 /** A system, its clock, and everything that happened to its actors, in order. */
@@ -34,6 +35,7 @@ export function world(script: Script = {}): World {
     idleMs: 60_000,
     activeMax: 1000,
     ...script.limits,
+    stop: () => script.stop?.(),
     async activate(ctx): Promise<PlacedActor> {
       trace.push(`${ctx.key} activates`);
       await script.activate?.(ctx);

@@ -281,3 +281,12 @@ test("an activation that ends after its message counts as recently active while 
   clock.settle();
   expect(system.recentlyActive("conversation", "a")).toBe(true);
 });
+
+test("a stop tells every kind, once its activations were told to end", () => {
+  const { ask, trace, system } = world({ stop: () => trace.push("stops") });
+  ask("a", 1);
+  trace.length = 0;
+  system.stop();
+  system.stop();
+  expect(trace).toEqual(["a aborts: outcome_unknown", "stops"]);
+});

@@ -246,3 +246,31 @@ test("what a store refuses is answered retry, and what nobody knows is loaded an
   expect(await signIn("phone")).toEqual({ userSeq: 1 });
   expect(feed as unknown).toEqual([[1, "device", "phone", ["added", "test"]]]);
 });
+
+test("what a throw kept from the person's sessions is told by the next activation, and sockets are closed by it", async () => {
+  const { ask, signIn, feed, gateway, trace } = await world();
+  await signIn("phone");
+  const { feedChanged } = gateway;
+  gateway.feedChanged = () => {
+    gateway.feedChanged = feedChanged;
+    throw new Error("boom");
+  };
+  expect(await codeOf(ask({ op: "signOut", device: "phone" }))).toBe("internal");
+  expect(await codeOf(signIn("phone"))).toBe("signed_out");
+  expect(feed as unknown).toEqual([
+    [1, "device", "phone", ["added", "test"]],
+    [2, "device", "phone", ["signedOut", "test"]],
+  ]);
+  expect(trace).toContain("out ann phone");
+});
+
+test("a sign-out whose outcome nobody knew closes the sockets once the store is asked again", async () => {
+  let fault: StoreFault | null = null;
+  const { ask, signIn, trace } = await world(() => fault);
+  await signIn("phone");
+  fault = "unknownStored";
+  expect(await codeOf(ask({ op: "signOut", device: "phone" }))).toBe("outcome_unknown");
+  fault = null;
+  expect(await codeOf(signIn("phone"))).toBe("signed_out");
+  expect(trace).toContain("out ann phone");
+});

@@ -10,7 +10,7 @@ import type { KindLimits } from "./conversation";
 import type { Gateway } from "./gateway";
 import { LostActivations } from "./lost-activations";
 import type { MembershipTell, SignedIn, UserAsk, UserTell } from "./messages";
-import { signedOut, UserDevices } from "./user-devices";
+import { isOut, signedOut, UserDevices } from "./user-devices";
 
 /** What every person's actor shares. */
 export interface UserDeps {
@@ -27,10 +27,11 @@ export function userKind(deps: UserDeps, limits: KindLimits): ActorKind {
   return {
     name: "user",
     ...limits,
+    stop: () => lost.stop(),
     activate: (ctx) =>
       lost.takeOver(ctx.key, async (after) => {
         const opened = await deps.store.openFeed(ctx.key as UserId, ctx.epoch);
-        if (after !== null) await handOut(deps, ctx.key as UserId, after);
+        if (opened && after !== null) await handOut(deps, ctx.key as UserId, after, opened.devices);
         return new UserActor(deps, ctx, lost, opened?.user ?? null, opened?.devices ?? []);
       }),
   };
@@ -45,15 +46,28 @@ interface Change {
   readonly changes?: readonly FeedChange[];
   readonly memberships?: readonly MembershipRow[];
   readonly devices?: readonly DeviceRow[];
+  /** Whose sockets to close once it is stored; null: everybody's. */
+  readonly closes?: DeviceId | null;
 }
 
 type FeedChange = readonly [kind: FeedTuple[1], subject: string, data: readonly unknown[]];
 
-/** Lets the person's sessions know of changes that are stored and that they may not have heard of. */
-async function handOut({ store, gateway }: UserDeps, user: UserId, after: UserSeq): Promise<void> {
+/**
+ * Lets the person's sessions know of changes that are stored and that they may not have heard of, and closes those of
+ * devices that are signed out by them.
+ */
+async function handOut(
+  { store, gateway }: UserDeps,
+  user: UserId,
+  after: UserSeq,
+  devices: readonly DeviceRow[],
+): Promise<void> {
+  const out = new Set<string>(devices.filter(isOut).map(({ device }) => device));
   for (let from = after; ; ) {
     const { changes } = await store.readFeed(user, from, feedStep);
     if (changes.length > 0) gateway.feedChanged(user, changes);
+    for (const [, kind, subject] of changes)
+      if (kind === "device" && out.has(subject)) gateway.signedOut(user, subject);
     if (changes.length < feedStep) return;
     from = changes.at(-1)?.[0] ?? from;
   }
@@ -142,8 +156,7 @@ class UserActor implements PlacedActor {
       devices.push(signedOut(oldest, this.#devices.outFrom([oldest], this.#ctx.clock.now())));
       changes.push(["device", oldest.device, ["signedOut", oldest.platform]]);
     }
-    await this.#commit({ changes, devices });
-    if (oldest) this.#deps.gateway.signedOut(this.#ctx.key as UserId, oldest.device);
+    await this.#commit(oldest ? { changes, devices, closes: oldest.device } : { changes, devices });
   }
 
   async #signOut(device: DeviceId | null): Promise<Results["signOut"]> {
@@ -158,8 +171,8 @@ class UserActor implements PlacedActor {
       user: device === null ? { tokensValidFrom: Math.max(from, this.#user.tokensValidFrom) } : {},
       changes: present.map((row) => ["device", row.device, ["signedOut", row.platform]]),
       devices: rows.map((row) => signedOut(row, from)),
+      closes: device,
     });
-    this.#deps.gateway.signedOut(this.#ctx.key as UserId, device);
     return [];
   }
 
@@ -198,7 +211,7 @@ class UserActor implements PlacedActor {
   }
 
   /** Writes one change, takes it over once it is stored and then lets the person's sessions know. */
-  async #commit({ user = {}, changes = [], memberships = [], devices = [] }: Change): Promise<void> {
+  async #commit({ user = {}, changes = [], memberships = [], devices = [], closes }: Change): Promise<void> {
     const key = this.#ctx.key as UserId;
     const before = this.#user ?? {
       user: key,
@@ -216,7 +229,7 @@ class UserActor implements PlacedActor {
       case "stored":
         this.#user = row;
         this.#devices.stored(planned);
-        if (feed.length > 0) this.#deps.gateway.feedChanged(key, feed);
+        this.#handOut(feed, before.userSeq, closes);
         return;
       case "refused":
         throw new AppError("store_unavailable", undefined, { cause: result.reason, retryAfterMs: 500 });
@@ -227,6 +240,18 @@ class UserActor implements PlacedActor {
         if (result.outcome !== "fenced") this.#lost.lost(key, before.userSeq);
         this.#ctx.stop();
         throw new AppError("outcome_unknown");
+    }
+  }
+
+  /** A throw of whoever is told ends this activation; the next one tells again. */
+  #handOut(feed: readonly FeedTuple[], after: UserSeq, closes: DeviceId | null | undefined): void {
+    const key = this.#ctx.key as UserId;
+    try {
+      if (feed.length > 0) this.#deps.gateway.feedChanged(key, feed);
+      if (closes !== undefined) this.#deps.gateway.signedOut(key, closes);
+    } catch (thrown) {
+      this.#lost.lost(key, after);
+      throw thrown;
     }
   }
 }
