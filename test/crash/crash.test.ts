@@ -9,7 +9,7 @@ const timeoutMs = 180_000;
 test(
   `ten kills under load, at random moments and at failpoints, break no promise (CRASH_SEED=${seed})`,
   async () => {
-    const { violations, settled, surprises, acked } = await runCrashes({
+    const { violations, settled, surprises, unlike, acked } = await runCrashes({
       kills: 10,
       seed,
       historyFile: null,
@@ -19,6 +19,7 @@ test(
     expect(violations.map(describeViolation)).toEqual([]);
     expect(settled).toBe(true);
     expect(surprises).toEqual([]);
+    expect(unlike).toEqual([]);
     expect(acked).toBeGreaterThan(100);
   },
   timeoutMs,

@@ -8,7 +8,24 @@ import type { ServerProcess } from "./server-process";
 
 /** Who there is; the first two have a second device. */
 const people = ["ann", "bob", "cem", "dee"] as const;
-const queuedMax = 200;
+
+/** How fast a crowd goes about it. */
+export interface Pace {
+  /** Messages sent at once, at most. */
+  readonly burstMax: number;
+  /** Between what one device does and what it does next. */
+  readonly pauseMs: readonly [number, number];
+  /** Of one device, waiting for their acknowledgement. */
+  readonly queuedMax: number;
+  /** How long somebody who left stays away, and how long they stay. */
+  readonly awayMs: readonly [number, number];
+  readonly backMs: readonly [number, number];
+}
+
+/** As much as a server on a good disk is busy with. */
+export const briskPace: Pace = { burstMax: 6, pauseMs: [1, 12], queuedMax: 200, awayMs: [10, 150], backMs: [50, 400] };
+/** For a database that reads a whole collection to find a row. */
+export const slowPace: Pace = { burstMax: 2, pauseMs: [40, 160], queuedMax: 20, awayMs: [50, 300], backMs: [400, 900] };
 
 /** Every device of everybody. */
 export class Crowd {
@@ -16,6 +33,7 @@ export class Crowd {
   /** Refusals that a server which keeps its promises does not answer. */
   readonly surprises: string[] = [];
   readonly #random: Random;
+  readonly #pace: Pace;
   readonly #run: string;
   /** Conversations in which everybody listed may send. */
   readonly #rooms: { readonly conv: string; readonly members: readonly string[] }[] = [];
@@ -26,8 +44,9 @@ export class Crowd {
   /** The group that `dee` leaves, and that `ann` adds her to again. */
   #revolving = "";
 
-  constructor(server: ServerProcess, recorder: Recorder, random: Random) {
+  constructor(server: ServerProcess, recorder: Recorder, random: Random, pace: Pace = briskPace) {
     this.#random = random;
+    this.#pace = pace;
     this.#run = random.between(0, 2 ** 31).toString(36);
     const devices = people.flatMap((user, at) =>
       at < 2
@@ -126,13 +145,14 @@ export class Crowd {
   async #chat(client: ResumingClient): Promise<void> {
     const { user } = client.setup;
     const mine = this.#rooms.filter(({ members }) => members.includes(user));
+    const { burstMax, pauseMs, queuedMax } = this.#pace;
     while (this.#talking) {
       const { conv } = this.#random.pick(mine);
-      const count = this.#random.between(1, 6);
+      const count = this.#random.between(1, burstMax);
       if (client.queued < queuedMax) for (let i = 0; i < count; i++) this.#say(client, conv);
       if (this.#random.chance(0.3)) this.#read(client, this.#random.pick(this.conversations));
       if (this.#random.chance(0.05)) this.#repeat(client);
-      await pause(this.#random.between(1, 12));
+      await pause(this.#random.between(...pauseMs));
     }
   }
 
@@ -176,9 +196,9 @@ export class Crowd {
           // A retry after the leave was stored finds that she is no member.
           if (!(error instanceof Refused) || error.code !== "no_access") throw error;
         });
-      await pause(this.#random.between(10, 150));
+      await pause(this.#random.between(...this.#pace.awayMs));
       await this.#clientOf("ann").untilDone((connection) => connection.ask("add", [conv, `${turn}-add`, ["dee"]]));
-      await pause(this.#random.between(50, 400));
+      await pause(this.#random.between(...this.#pace.backMs));
     }
   }
 }

@@ -1,18 +1,28 @@
-// The crash test: a real server is killed over and over under load, and the history of what its clients saw is judged.
-// `bun test/crash/run.ts --kills 100 --seed 7 --history FILE`; also called by crash.test.ts and, for controls, with a spoilt server.
+// The crash test: real servers are killed over and over under load, and the history of what their clients saw is judged.
+// `npm run crash -- --store mongodb --faults parley,store,cache --kills 100 --seed 7 --history FILE`; also called by the tests
+// of this folder and, for controls, with a spoilt server.
 import { parseArgs } from "node:util";
 import { describeViolation } from "../history/checker";
 import type { Violation } from "../history/checker";
 import { Recorder } from "../history/recorder";
+import { compareProjections } from "../projections";
 import { Random } from "../sim/random";
-import { Connection } from "./connection";
-import { Crowd, pause, until } from "./crowd";
-import { readMessage } from "./resuming-client";
+import { sqlite, storesByName } from "../stores";
+import type { DataSet, StoreUnderTest } from "../stores";
+import { briskPace, Crowd, pause, slowPace, until } from "./crowd";
+import { faultTargets, playFault } from "./faults";
+import type { FaultScene, FaultTarget } from "./faults";
+import { readLogs } from "./read-logs";
 import { ServerProcess } from "./server-process";
 
 /** What a run does. */
 export interface CrashPlan {
+  /** Absent: SQLite. */
+  readonly store?: StoreUnderTest;
+  /** Faults in all, in turn over `faults`. */
   readonly kills: number;
+  /** What is hit; absent: Parley alone. */
+  readonly faults?: readonly FaultTarget[];
   readonly seed: number;
   /** Where the history is written; null: nowhere. */
   readonly historyFile: string | null;
@@ -32,8 +42,12 @@ export interface CrashOutcome {
   readonly settled: boolean;
   /** Refusals that nobody expects, such as a read mark past the head of what was delivered. */
   readonly surprises: readonly string[];
+  /** What the store holds beside its logs and does not follow from them, once the server had stopped. */
+  readonly unlike: readonly string[];
   readonly acked: number;
-  readonly kills: number;
+  readonly marked: number;
+  /** Faults played, by name. */
+  readonly played: ReadonlyMap<string, number>;
 }
 
 /** Points of the server's code at which it is ended; see src/lib/failpoints.ts. */
@@ -41,134 +55,148 @@ export const crashPoints = ["commit.before", "commit.after", "ack.before-fanout"
 
 const settleMs = 60_000;
 
-/** Runs a plan to its end. Rejects when the server does not come back. */
+/** Runs a plan to its end, on data of its own. Rejects when a server does not come back. */
 export async function runCrashes(plan: CrashPlan): Promise<CrashOutcome> {
+  const store = plan.store ?? sqlite;
+  const data = await store.fresh({ ownServers: (plan.faults ?? []).some((target) => target !== "parley") });
+  try {
+    return await runOn(data, plan, store.name === "mongodb" ? slowPace : briskPace);
+  } finally {
+    await data.dispose();
+  }
+}
+
+async function runOn(data: DataSet, plan: CrashPlan, pace: typeof briskPace): Promise<CrashOutcome> {
   const random = new Random(plan.seed);
   const recorder = new Recorder();
-  await using server = new ServerProcess();
-  await server.start(plan.environment ? { environment: plan.environment } : {});
-  const crowd = new Crowd(server, recorder, random);
+  const environment = { ...plan.environment };
+  await using server = new ServerProcess({ PARLEY_STORE: data.setting, ...data.environment });
+  await server.start({ environment });
+  const crowd = new Crowd(server, recorder, random, pace);
   await crowd.begin();
   crowd.talk();
-  for (let kill = 0; kill < plan.kills; kill++) {
-    await crash(plan, kill, server, crowd, recorder, random);
-    plan.say?.(`kill ${kill + 1} of ${plan.kills}: ${crowd.acked} sends acknowledged so far`);
-  }
+  const scene = { server, victims: data.victims, environment, failpoints: plan.failpoints ?? [], recorder, random };
+  const played = await playFaults(plan, scene, crowd);
   await crowd.hush();
   const settled = await crowd.settles(plan.settleMs ?? settleMs);
-  await readLogs(server, crowd, recorder);
+  await readLogs(server, crowd, recorder, data.readEpochs);
   await crowd.leaveAll();
+  await server.stop();
+  const unlike = settled ? await unlikeLogs(data) : [];
   const violations = recorder.finish();
   if (plan.historyFile !== null) recorder.save(plan.historyFile);
-  return { violations, settled, surprises: crowd.surprises, acked: crowd.acked, kills: plan.kills };
+  const marked = recorder.events.filter(({ e }) => e === "readack").length;
+  return { violations, settled, surprises: crowd.surprises, unlike, acked: crowd.acked, marked, played };
 }
 
-/** Lets the server work, ends it, and starts it again. */
-async function crash(
-  plan: CrashPlan,
-  kill: number,
-  server: ServerProcess,
-  crowd: Crowd,
-  recorder: Recorder,
-  random: Random,
-): Promise<void> {
-  const before = crowd.acked;
-  await until("sends are acknowledged again", () => crowd.acked > before);
-  await pause(random.between(20, 400));
-  recorder.fault("kill -9", "server");
-  await server.kill();
-  const points = plan.failpoints ?? [];
-  if (points.length > 0 && kill % 2 === 1) await lifeUpTo(random.pick(points), plan, server, recorder, random);
-  await server.start({ environment: { ...plan.environment } });
-  recorder.fault("restarted", "server");
+/** Lets the servers work, plays a fault, and again. */
+async function playFaults(plan: CrashPlan, scene: FaultScene, crowd: Crowd): Promise<ReadonlyMap<string, number>> {
+  const played = new Map<string, number>();
+  const targets = plan.faults ?? ["parley"];
+  for (let at = 0; at < plan.kills; at++) {
+    const before = crowd.acked;
+    await until("sends are acknowledged again", () => crowd.acked > before);
+    await pause(scene.random.between(20, 400));
+    const target = targets[at % targets.length] as FaultTarget;
+    const name = await playFault(scene, target, Math.floor(at / targets.length));
+    played.set(name, (played.get(name) ?? 0) + 1);
+    plan.say?.(`${at + 1} of ${plan.kills}, ${name}: ${crowd.acked} sends acknowledged so far`);
+  }
+  return played;
 }
 
-/** One life that ends itself at a failpoint, on the nth time it passes there. */
-async function lifeUpTo(
-  point: string,
-  plan: CrashPlan,
-  server: ServerProcess,
-  recorder: Recorder,
-  random: Random,
-): Promise<void> {
-  const armed = `${point}=exit@${random.between(5, 60)}`;
-  const failpoints = [plan.environment?.["PARLEY_FAILPOINTS"] ?? "", armed].join(",");
-  await server.start({ environment: { ...plan.environment, PARLEY_FAILPOINTS: failpoints } });
-  const ended = server.exited.then(() => "ended" as const);
-  const outcome = await Promise.race([ended, pause(20_000).then(() => "alive" as const)]);
-  if (outcome === "alive") throw new Error(`the server did not end itself at ${armed}`);
-  recorder.fault(`killed at ${armed}`, "server");
-}
-
-/** Reads every log and every count through the public interface, with connections that know nothing. */
-async function readLogs(server: ServerProcess, crowd: Crowd, recorder: Recorder): Promise<void> {
-  const logs = new Map<string, readonly LogEntry[]>();
-  for (const client of crowd.clients) {
-    const { user, device } = client.setup;
-    const connection = await Connection.open(server.url, server.token(user), "auditor", () => undefined);
-    const asked = recorder.marksNow();
-    const [, rows] = await connection.ask("sync", [null, []]);
-    for (const row of rows) {
-      const [conv, , [, [joinSeq]], , , [cursorSeq], , unread] = row;
-      recorder.readAnswered("auditor", user, conv, cursorSeq, asked);
-      const log = logs.get(conv) ?? (await readLog(connection, conv, recorder));
-      logs.set(conv, log);
-      const base = Math.max(cursorSeq, joinSeq);
-      const oracle = log.filter((entry) => entry.counts && entry.seq > base && entry.sender !== user).length;
-      recorder.unread(`${user}/${device}`, conv, { server: unread, client: client.unread(conv), oracle });
-    }
-    connection.close();
+async function unlikeLogs(data: DataSet): Promise<readonly string[]> {
+  const store = await data.open();
+  try {
+    return (await compareProjections(store)).faults;
+  } finally {
+    await store.close();
   }
 }
 
-interface LogEntry {
-  readonly seq: number;
-  readonly counts: boolean;
-  readonly sender: string;
+/** What the command line asks for; null: it cannot be understood. */
+interface Asked {
+  readonly store: StoreUnderTest;
+  readonly faults: readonly FaultTarget[];
+  readonly seed: number;
+  readonly kills: number;
+  readonly perRound: number;
+  readonly historyFile: string | null;
 }
 
-async function readLog(connection: Connection, conv: string, recorder: Recorder): Promise<readonly LogEntry[]> {
-  const log: LogEntry[] = [];
-  for (let from = 1, head = 1; from <= head; ) {
-    const [entries, headSeq] = await connection.ask("entries", [conv, from, 200]);
-    head = headSeq;
-    for (const entry of entries) {
-      const [seq, ordinal, kind, counts, , sender, , clientId] = entry;
-      const body = readMessage(entry);
-      recorder.log({ conv, seq, ordinal, kind, cid: body === null ? null : clientId, user: sender, body, epoch: null });
-      log.push({ seq, counts, sender });
-    }
-    if (entries.length === 0) throw new Error(`the log of ${conv} has no entry at ${from}, its head is ${head}`);
-    from = (entries.at(-1)?.[0] ?? head) + 1;
+/** Kills in one round, on data of its own: a database that scans must not grow large. */
+const perRound = { memory: 1_000, sqlite: 1_000, mongodb: 10 } as const;
+
+function asked(): Asked | null {
+  const { values } = parseArgs({
+    options: {
+      kills: { type: "string", default: "100" },
+      seed: { type: "string", default: String(Math.floor(Math.random() * 2 ** 31)) },
+      history: { type: "string" },
+      store: { type: "string", default: "sqlite" },
+      faults: { type: "string", default: "parley" },
+    },
+  });
+  const [seed, kills] = [Number(values.seed), Number(values.kills)];
+  const store = storesByName.get(values.store);
+  const faults = values.faults.split(",").map((name) => faultTargets.find((target) => target === name));
+  const known = faults.filter((target) => target !== undefined);
+  const numbers = Number.isSafeInteger(seed) && Number.isSafeInteger(kills) && kills >= 0;
+  if (!numbers || !store || known.length !== faults.length) return null;
+  return { store, faults: known, seed, kills, perRound: perRound[store.name], historyFile: values.history ?? null };
+}
+
+/** Totals over the rounds of a command. */
+class Tally {
+  readonly #played = new Map<string, number>();
+  #acked = 0;
+  #marked = 0;
+  #violations = 0;
+  #failed = false;
+
+  add({ violations, surprises, unlike, settled, acked, marked, played }: CrashOutcome): void {
+    for (const violation of violations) console.log(describeViolation(violation));
+    for (const surprise of surprises) console.log(`nobody expected: ${surprise}`);
+    for (const fault of unlike) console.log(`unlike its log: ${fault}`);
+    if (!settled) console.log(`the clients did not catch up within ${settleMs / 1000} s`);
+    for (const [name, count] of played) this.#played.set(name, (this.#played.get(name) ?? 0) + count);
+    this.#acked += acked;
+    this.#marked += marked;
+    this.#violations += violations.length;
+    this.#failed ||= !settled || violations.length + surprises.length + unlike.length > 0;
   }
-  return log;
+
+  /** Prints the totals and answers the exit code. */
+  close(): number {
+    for (const [name, count] of [...this.#played].sort()) console.log(`${count} × ${name}`);
+    console.log(
+      `${this.#acked} acknowledged sends, ${this.#marked} acknowledged read marks, ${this.#violations} violations`,
+    );
+    return this.#failed ? 1 : 0;
+  }
 }
 
 /** The command line. Answers the exit code: 1 when anything was violated. */
 async function main(): Promise<number> {
-  const { values } = parseArgs({
-    options: { kills: { type: "string", default: "100" }, seed: { type: "string" }, history: { type: "string" } },
-  });
-  const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31));
-  const kills = Number(values.kills);
-  if (!Number.isSafeInteger(seed) || !Number.isSafeInteger(kills) || kills < 0) {
-    console.error("usage: bun test/crash/run.ts [--kills N] [--seed N] [--history FILE]");
+  const what = asked();
+  if (what === null) {
+    const usage = "[--store sqlite|mongodb] [--faults parley,store,cache] [--kills N] [--seed N] [--history FILE]";
+    console.error(`usage: bun test/crash/run.ts ${usage}`);
     return 2;
   }
-  console.log(`seed ${seed}`);
-  const historyFile = values.history ?? null;
-  const outcome = await runCrashes({
-    kills,
-    seed,
-    historyFile,
-    failpoints: crashPoints,
-    say: (line) => console.log(line),
-  });
-  for (const violation of outcome.violations) console.log(describeViolation(violation));
-  for (const surprise of outcome.surprises) console.log(`nobody expected: ${surprise}`);
-  if (!outcome.settled) console.log(`the clients did not catch up within ${settleMs / 1000} s`);
-  console.log(`${outcome.kills} kills, ${outcome.acked} acknowledged sends, ${outcome.violations.length} violations`);
-  return outcome.settled && outcome.violations.length + outcome.surprises.length === 0 ? 0 : 1;
+  console.log(`seed ${what.seed}`);
+  const tally = new Tally();
+  for (let done = 0, round = 0; done < what.kills || round === 0; round++) {
+    const kills = Math.min(what.perRound, what.kills - done);
+    const historyFile = what.historyFile !== null && round > 0 ? `${what.historyFile}.${round}` : what.historyFile;
+    const { store, faults, seed } = what;
+    const say = (line: string): void => console.log(line);
+    tally.add(
+      await runCrashes({ store, faults, kills, seed: seed + round, historyFile, failpoints: crashPoints, say }),
+    );
+    done += kills;
+  }
+  return tally.close();
 }
 
 if (import.meta.main) process.exit(await main());

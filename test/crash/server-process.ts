@@ -19,10 +19,13 @@ export interface StartOptions {
 export class ServerProcess implements AsyncDisposable {
   readonly port: number;
   readonly dataDir: string;
+  readonly #environment: Readonly<Record<string, string>>;
   #child: Subprocess<"ignore", "ignore", "pipe"> | null = null;
   #errors: Promise<string> = Promise.resolve("");
 
-  constructor() {
+  /** @param environment of every life, such as where its data is */
+  constructor(environment: Readonly<Record<string, string>> = {}) {
+    this.#environment = environment;
     this.dataDir = mkdtempSync(join(tmpdir(), "parley-crash-"));
     const probe = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => undefined } });
     this.port = probe.port;
@@ -51,7 +54,7 @@ export class ServerProcess implements AsyncDisposable {
   async start({ environment = {}, under = [] }: StartOptions = {}): Promise<void> {
     const child = Bun.spawn([...under, process.execPath, "src/main.ts", "serve"], {
       cwd: root,
-      env: { ...process.env, ...settingsOf(this), ...environment },
+      env: { ...process.env, ...settingsOf(this), ...this.#environment, ...environment },
       stdin: "ignore",
       stdout: "ignore",
       stderr: "pipe",

@@ -3,5 +3,11 @@ import { socketSuite } from "./suite.case";
 
 socketSuite({
   name: "memory",
-  fresh: async () => ({ setting: "", open: async () => new MemoryStore(), dispose: async () => undefined }),
+  fresh: async () => ({
+    setting: "",
+    environment: {},
+    victims: {},
+    open: async () => new MemoryStore(),
+    dispose: async () => undefined,
+  }),
 });
