@@ -159,7 +159,10 @@ export class ActorSystem implements CellHost {
       "the server is shutting down; repeat with the same client id to learn",
     );
     const waiting = new AppError("shutting_down");
-    for (const cells of this.#kinds.values()) for (const cell of cells.all()) cell.stop(owed, waiting);
+    for (const cells of this.#kinds.values()) {
+      for (const cell of cells.all()) cell.stop(owed, waiting);
+      cells.kind.stop?.();
+    }
     this.#deadlines.failAll(owed);
   }
 
