@@ -110,7 +110,7 @@ test("any ranges of any logs are answered as a look at one entry after the other
   await fc.assert(
     fc.asyncProperty(whole, async ([first, second, given, bytesTotal]) => {
       const logs = { [one]: first, [two]: second };
-      const requests = given.map(({ kind, ...rest }) => (kind === undefined ? rest : { ...rest, kind }));
+      const requests = given.map(({ kind, ...rest }): RangeRequest => (kind === undefined ? rest : { ...rest, kind }));
       const got = await readRangesFrom(new ArraySource(logs), requests, bytesTotal);
       const expected = oracle(logs, requests, bytesTotal);
       expect(got.map(({ entries }) => seqs(entries))).toEqual(expected.map(({ entries }) => seqs(entries)));
