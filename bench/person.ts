@@ -45,13 +45,13 @@ export class Person {
   }
 
   /**
-   * Connects; signs in and syncs in one message, as the protocol allows, unless the target is the raw server. The answer to
-   * sync stays undecoded, so that the generator's share is next to nothing.
+   * Connects; signs in and syncs in one message, as the protocol allows, unless the target is the raw server. The answers
+   * stay undecoded, so that the generator's share is next to nothing.
    */
-  static async connectAndSync(target: Target, user: string): Promise<Person> {
+  static async connectAndSync(target: Target, user: string, token: string): Promise<Person> {
     const person = await Person.#open(target, user, deaf, "");
     if (target.raw) return person;
-    const hello = encode([frameTypes.request, 1, "hello", [1, signToken(user, target.secret), "bench"]]);
+    const hello = encode([frameTypes.request, 1, "hello", [1, token, "bench"]]);
     const sync = encode([frameTypes.request, syncId, "sync", [null, []]]);
     const { promise, resolve } = Promise.withResolvers<void>();
     person.#unread = { reply: encode([frameTypes.reply, syncId, null]).subarray(0, -1), resolve };
@@ -104,6 +104,8 @@ export class Person {
       this.#unread = null;
       return unread.resolve();
     }
+    // The hello's answer, which comes first; a refusal begins with another type and is read below.
+    if (unread && payload[1] === frameTypes.reply) return;
     const { batch, others } = readPayload(payload);
     if (batch) heard.onBatch(batch);
     for (const frame of others) {

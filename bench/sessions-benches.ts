@@ -13,7 +13,9 @@ const connectSessions = 3_000;
 /** How connections come: so many being made at once, how often from the start, how long they idle before memory is read. */
 type Storm = Pick<SessionsPlan, "inFlight" | "rounds" | "idleSeconds">;
 const arriving: Storm = { inFlight: 64, rounds: 1, idleSeconds: 75 };
-const storming: Storm = { inFlight: 256, rounds: 6, idleSeconds: 0 };
+const storming: Storm = { inFlight: 256, rounds: 2, idleSeconds: 0 };
+/** How often the baseline and Parley take turns, so that a neighbour's load meets both. */
+const turns = 4;
 const groupSize = 100;
 const groupsPerPerson = 20;
 const storedMessages = 1_000_000;
@@ -34,8 +36,15 @@ export async function benchMemory(say: Say): Promise<readonly Figure[]> {
 export async function benchConnect(say: Say): Promise<readonly Figure[]> {
   using folder = temporaryFolder();
   await makePeople(folder.path, connectSessions, say);
-  const raw = await sessionsOn(() => startRawServer(), connectSessions, say, storming);
-  const ours = await sessionsOn(() => startParley(folder.path), connectSessions, say, storming);
+  await using rawServer = await startRawServer();
+  await using parley = await startParley(folder.path);
+  const outcomes: { readonly raw: SessionsMeasured; readonly ours: SessionsMeasured }[] = [];
+  for (let turn = 0; turn < turns; turn++) {
+    const raw = await stormOn(rawServer, connectSessions, say, storming);
+    outcomes.push({ raw, ours: await stormOn(parley, connectSessions, say, storming) });
+  }
+  const raw = bestOf(outcomes.map((one) => one.raw));
+  const ours = bestOf(outcomes.map((one) => one.ours));
   const { perSecond, p99Ms, cpuUsPerOp } = ours;
   return [figure("connect", { ours: perSecond, baseline: raw.perSecond, p99Ms, cpuUsPerOp, load: "256 at once" })];
 }
@@ -72,20 +81,22 @@ async function makePeople(dataDir: string, people: number, say: Say): Promise<vo
   await generate(plan, () => undefined);
 }
 
-/** The best of some rounds by rate. */
-async function sessionsOn(
-  start: () => Promise<Serving>,
-  sessions: number,
-  say: Say,
-  { inFlight, rounds, idleSeconds }: Storm,
-): Promise<SessionsMeasured> {
+async function sessionsOn(start: () => Promise<Serving>, sessions: number, say: Say, storm: Storm) {
   await using serving = await start();
-  const { target } = serving;
+  return stormOn(serving, sessions, say, storm);
+}
+
+/** The best of some rounds by rate. */
+async function stormOn({ target }: Serving, sessions: number, say: Say, storm: Storm): Promise<SessionsMeasured> {
   const outcomes: SessionsMeasured[] = [];
-  await generate({ kind: "sessions", target, sessions, inFlight, rounds, idleSeconds, prefix: "p" }, (value) => {
+  await generate({ kind: "sessions", target, sessions, ...storm, prefix: "p" }, (value) => {
     outcomes.push(value as SessionsMeasured);
     say(`${target.raw ? "raw   " : "parley"} ${JSON.stringify(value)}`);
   });
+  return bestOf(outcomes);
+}
+
+function bestOf(outcomes: readonly SessionsMeasured[]): SessionsMeasured {
   return outcomes.reduce((best, one) => (one.perSecond > best.perSecond ? one : best));
 }
 
