@@ -14,7 +14,7 @@ import type {
 import type { ClientId, Seq, UserId } from "../protocol/ids";
 import { limits } from "../protocol/limits";
 import type { Args } from "../protocol/operations";
-import { digestOf, usedForMembers } from "./conversation-used";
+import { digestOf, isSameRequest, requestMark, usedForMembers } from "./conversation-used";
 import type { Draft } from "./conversation-commits";
 import type { Member } from "./conversation-state";
 import type { ConversationType } from "./conversation-types";
@@ -27,8 +27,8 @@ export interface MembershipRules {
 }
 
 /**
- * Answers a repeated change of members from the entry that already carries its client id; null where it is new. An entry
- * names fewer people than its request where some had nothing to change, so it suffices that the request names all of them.
+ * Answers a repeated change of members from the entry that already carries its client id; null where it is new. Whom the
+ * request named is known from the entry, also where some had nothing to change: the same before and after a restart.
  */
 function earlierChange(
   draft: Draft,
@@ -40,11 +40,8 @@ function earlierChange(
 ): Seq | null {
   const used = draft.state.used(user, clientId);
   if (!used) return null;
-  const same =
-    used.change?.change === change &&
-    used.change.role === role &&
-    used.change.users.every((changed) => users.includes(changed));
-  if (!same) throw new AppError("id_reused");
+  if (used.change?.change !== change || used.change.role !== role || !isSameRequest(used.change, users))
+    throw new AppError("id_reused");
   return used.seq;
 }
 
@@ -70,7 +67,7 @@ export function create(draft: Draft, rules: MembershipRules, user: UserId, args:
     { user, role: creatorRole },
     ...others.map((other) => ({ user: other, role: "member" as const })),
   ];
-  addAll(draft, rules, user, null, changes, 1);
+  addAll(draft, rules, { by: user, clientId: null, asked: [] }, changes, 1);
 }
 
 /** Lets a person in by themselves, where the type says so. */
@@ -82,7 +79,7 @@ export function join(draft: Draft, rules: MembershipRules, user: UserId, clientI
   if (member) return member.changedSeq;
   if (!rules.type.joinable) throw new AppError("no_access");
   checkRoom(draft, rules.type, 1);
-  return addAll(draft, rules, user, clientId, [{ user, role: "member" }], null);
+  return addAll(draft, rules, { by: user, clientId, asked: [user] }, [{ user, role: "member" }], null);
 }
 
 /** Takes a member out at their own wish. The last owner of others hands over first. */
@@ -93,7 +90,7 @@ export function leave(draft: Draft, rules: MembershipRules, user: UserId, client
   if (rules.type.direct) throw new AppError("not_supported", "a direct conversation cannot be left");
   if (member.role === "owner" && draft.state.staged.memberCount > 1 && draft.state.owners() === 1)
     throw new AppError("owner_must_hand_over");
-  return dropAll(draft, user, clientId, memberChanges.left, [user]);
+  return dropAll(draft, { by: user, clientId, asked: [user] }, memberChanges.left, [user]);
 }
 
 /** Adds people; those who are members already are passed over. For owners and admins. */
@@ -107,7 +104,7 @@ export function add(draft: Draft, rules: MembershipRules, user: UserId, args: Ar
   if (added.length === 0) return draft.state.staged.seq;
   checkRoom(draft, rules.type, added.length);
   const changes = added.map((other) => ({ user: other, role: role ?? ("member" as const) }));
-  return addAll(draft, rules, user, clientId, changes, null);
+  return addAll(draft, rules, { by: user, clientId, asked: users }, changes, null);
 }
 
 /** Takes others out; those who are no members are passed over. Admins remove members, owners everybody. */
@@ -124,7 +121,7 @@ export function remove(draft: Draft, rules: MembershipRules, user: UserId, args:
       throw new AppError("forbidden", "only an owner removes owners and admins");
   }
   if (removed.length === 0) return draft.state.staged.seq;
-  return dropAll(draft, user, clientId, memberChanges.removed, removed);
+  return dropAll(draft, { by: user, clientId, asked: users }, memberChanges.removed, removed);
 }
 
 /** Gives a member another role. For owners; one owner stays. */
@@ -173,6 +170,13 @@ interface Change {
   readonly role: Role;
 }
 
+/** Who asked for a change, under which id, and whom they named, those with nothing to change included. */
+interface Asked {
+  readonly by: UserId;
+  readonly clientId: ClientId | null;
+  readonly asked: readonly UserId[];
+}
+
 function adminOrRefuse(draft: Draft, rules: MembershipRules, user: UserId): Member {
   const member = memberOrRefuse(draft, user);
   if (rules.type.direct) throw new AppError("not_supported", "a direct conversation has two people and no name");
@@ -212,8 +216,7 @@ function applySet(draft: Draft, set: ConversationSet): void {
 function addAll(
   draft: Draft,
   rules: MembershipRules,
-  by: UserId,
-  clientId: ClientId | null,
+  { by, clientId, asked }: Asked,
   changes: readonly Change[],
   floor: Seq | null,
 ): Seq {
@@ -222,7 +225,8 @@ function addAll(
     const some = changes.slice(at, at + limits.entryPeopleMax);
     const next = draft.state.staged.seq + 1;
     const first = floor ?? (rules.type.historyForNewMembers ? 1 : next);
-    const body = some.map(({ user, role }): MemberChange => [memberChanges.added, user, role, first]);
+    const changed = some.map(({ user, role }): MemberChange => [memberChanges.added, user, role, first]);
+    const body = at === 0 && clientId ? marked(changed, asked) : changed;
     const seq = draft.append(entryKinds.members, false, by, at === 0 ? clientId : null, body);
     const ordinal = draft.state.staged.ordinal;
     for (const { user, role } of some) {
@@ -236,20 +240,27 @@ function addAll(
 
 function dropAll(
   draft: Draft,
-  by: UserId,
-  clientId: ClientId,
+  { by, clientId, asked }: Asked,
   change: typeof memberChanges.left | typeof memberChanges.removed,
   users: readonly UserId[],
 ): Seq {
   const answer = draft.state.staged.seq + 1;
   for (let at = 0; at < users.length; at += limits.entryPeopleMax) {
     const some = users.slice(at, at + limits.entryPeopleMax);
-    const body = some.map((user): MemberChange => [change, user, null, null]);
+    const changed = some.map((user): MemberChange => [change, user, null, null]);
+    const body = at === 0 ? marked(changed, asked) : changed;
     const seq = draft.append(entryKinds.members, false, by, at === 0 ? clientId : null, body);
     for (const user of some) draft.setMember(user, null);
-    if (at === 0) note(draft, by, clientId, seq, body);
+    if (at === 0 && clientId) note(draft, by, clientId, seq, body);
   }
   return answer;
+}
+
+/** The body of an operation's first entry. */
+function marked([first, ...others]: MembersBody, asked: readonly UserId[]): MembersBody {
+  const [change, user, role, floor] = first as MemberChange;
+  const changed = [user, ...others.map(([, other]) => other)];
+  return [[change, user, role, floor, ...requestMark(asked, changed)], ...others];
 }
 
 function note(draft: Draft, user: UserId, clientId: ClientId, seq: Seq, body: MembersBody): void {

@@ -45,6 +45,40 @@ test("a client id used again for another change of members, or another name, is 
   await again();
 });
 
+test("a client id used again is refused also where only people differ who were passed over, and after a restart", async () => {
+  const { create, ask, restart, ensure, gateway } = await world();
+  const many = crowd(limits.entryPeopleMax + 20);
+  await ensure(many);
+  const group = await create("group", ann, "g", [bob]);
+  expect(await ask(group, "add", ann, "some", [bob, cat], null)).toEqual([3]);
+  expect(await ask(group, "add", ann, "all", [dan], null)).toEqual([4]);
+  expect(await ask(group, "remove", ann, "gone", [dan, "p0"])).toEqual([5]);
+  expect(await ask(group, "add", ann, "many", many, null)).toEqual([6]);
+  const again = async () => {
+    expect(await ask(group, "add", ann, "some", [cat, bob, cat], null)).toEqual([3]);
+    expect(await ask(group, "remove", ann, "gone", ["p0", dan])).toEqual([5]);
+    expect(await ask(group, "add", ann, "many", many.toReversed(), null)).toEqual([6]);
+    const others: [string, string, readonly string[]][] = [
+      ["add", "some", [cat]],
+      ["add", "some", [dan, cat]],
+      ["add", "some", [bob, cat, dan]],
+      ["add", "all", [dan, bob]],
+      ["remove", "gone", [dan]],
+      ["remove", "gone", [dan, cat]],
+      ["add", "many", [...many.slice(1), "cat"]],
+      ["add", "many", many.slice(0, limits.entryPeopleMax)],
+    ];
+    for (const [op, id, users] of others) {
+      const answer = codeOf(op === "add" ? ask(group, op, ann, id, users, null) : ask(group, op, ann, id, users));
+      expect([op, id, users.length, await answer]).toEqual([op, id, users.length, "id_reused"]);
+    }
+  };
+  await again();
+  await restart();
+  await again();
+  expect(gateway.entries.slice(3, 4).map((entry) => (entry[9] as MembersBody)[0]?.length)).toEqual([4]);
+});
+
 test("uncounted messages move no number, silent ones do, and both are messages", async () => {
   const { create, ask, row } = await world();
   const group = await create("group", ann, "g", [bob]);

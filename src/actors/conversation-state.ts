@@ -41,6 +41,8 @@ export interface UsedChange {
   readonly change: MemberChangeCode;
   readonly role: Role | null;
   readonly users: readonly UserId[];
+  /** Digest of everybody that the request named; null where the entry names them all. */
+  readonly request: number | null;
 }
 
 /** What an id was used for, enough to answer a retry. */

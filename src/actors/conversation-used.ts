@@ -2,7 +2,8 @@
 import { decode, encode } from "../protocol/codec";
 import { entryKinds } from "../protocol/entry";
 import type { EntryTuple, MemberChange, MembersBody } from "../protocol/entry";
-import type { UsedFor } from "./conversation-state";
+import type { UserId } from "../protocol/ids";
+import type { UsedChange, UsedFor } from "./conversation-state";
 
 /** Digest of an encoded body. */
 export function digestOf(body: Uint8Array): number {
@@ -18,6 +19,25 @@ export function usedForEntry(entry: Uint8Array): UsedFor {
 
 /** The same for a `members` entry: all changes of one entry are of one kind. */
 export function usedForMembers(body: MembersBody): UsedFor {
-  const [change, , role] = body[0] as MemberChange;
-  return { digest: 0, change: { change, role, users: body.map(([, user]) => user) } };
+  const [change, , role, , request = null] = body[0] as MemberChange;
+  return { digest: 0, change: { change, role, users: body.map(([, user]) => user), request } };
+}
+
+/**
+ * What the first change of an entry says of a request that named `asked`, where the entry names `changed`: nothing where
+ * those are all of them, so that the entry alone tells a retry.
+ */
+export function requestMark(asked: readonly UserId[], changed: readonly UserId[]): readonly [] | readonly [number] {
+  return new Set(asked).size === changed.length ? [] : [digestOfPeople(asked)];
+}
+
+/** Whether a request that names `asked` is the one that the entry was appended for: order and repetition do not matter. */
+export function isSameRequest({ users, request }: UsedChange, asked: readonly UserId[]): boolean {
+  if (request !== null) return request === digestOfPeople(asked);
+  const named = new Set(asked);
+  return named.size === users.length && users.every((user) => named.has(user));
+}
+
+function digestOfPeople(users: readonly UserId[]): number {
+  return digestOf(encode([...new Set(users)].sort()));
 }

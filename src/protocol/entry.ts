@@ -53,8 +53,18 @@ export type MemberChangeCode = (typeof memberChanges)[keyof typeof memberChanges
 /** What a member may do; owners may everything that admins may, and so on down. */
 export type Role = "owner" | "admin" | "member";
 
-/** `[change, user, role, floor]`; role for `added` and `role`, floor (first readable seq) for `added`. */
-export type MemberChange = readonly [change: MemberChangeCode, user: UserId, role: Role | null, floor: Seq | null];
+/**
+ * `[change, user, role, floor]`; role for `added` and `role`, floor (first readable seq) for `added`. `request` stands in the
+ * first change of an operation whose entry does not name everybody that its request named: a digest of whom it named, which
+ * tells a retry from another use of the client id. For the server alone.
+ */
+export type MemberChange = readonly [
+  change: MemberChangeCode,
+  user: UserId,
+  role: Role | null,
+  floor: Seq | null,
+  request?: number,
+];
 
 /** Body of a `members` entry: 1–100 changes, applied in order. */
 export type MembersBody = readonly MemberChange[];
