@@ -16,14 +16,25 @@ const pageSources = ["web", "src/client", "src/protocol", "scripts/build-web.ts"
 
 /** Makes everything ready and answers the path of Bun. Ends the process with a sentence where that is impossible. */
 export function setUp() {
+  const bun = bunOfClone();
+  buildPageIfStale(bun);
+  return bun;
+}
+
+/** Installs the packages where they are missing and answers the path of Bun. Ends the process where that is impossible. */
+export function bunOfClone() {
   if (Number(process.versions.node.split(".")[0]) < nodeMajorMin) {
     fail(`Node ${process.versions.node} is too old: install Node ${nodeMajorMin} or later.`);
   }
   if (!packagesAreInstalled()) installPackages();
   const bun = findBun();
   if (bun === null) fail("Bun is not in node_modules: remove node_modules, then start again.");
-  if (pageIsStale()) buildPage(bun);
   return bun;
+}
+
+/** Builds the page where a source of it is newer. */
+export function buildPageIfStale(bun) {
+  if (pageIsStale()) buildPage(bun);
 }
 
 /** Whether node_modules holds the locked version of every package; npm notes what it installed in a lock file of its own. */

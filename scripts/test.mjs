@@ -1,7 +1,8 @@
 // `npm test`: makes the clone ready, runs every test, and closes with `N passed, N failed`. Arguments go to `bun test`.
 // A file that cannot be loaded, or a runner that ends without a word, counts as a failure.
 import { spawn } from "node:child_process";
-import { root, setUp } from "./setup.mjs";
+import { buildPageIfStale, bunOfClone, root } from "./setup.mjs";
+import { startServices } from "./test-services.mjs";
 
 /** Longest time of one test, milliseconds; the crash and simulation tests need most of it on a slow machine. */
 const testTimeoutMs = 120_000;
@@ -9,8 +10,11 @@ const testTimeoutMs = 120_000;
 /** Two files at once: some tests measure nothing but do start servers, and small machines have two cores. */
 const parallel = 2;
 
-const bun = setUp();
-const { code, text } = await runTests(process.argv.slice(2));
+const bun = bunOfClone();
+const starting = startServices(bun);
+buildPageIfStale(bun);
+const services = await starting;
+const { code, text } = await runTests(process.argv.slice(2), services.environment);
 const passed = countOf("pass");
 const failed = countOf("fail") + countOf("error");
 // The runner's own verdict stands even if its closing lines could not be read.
@@ -18,10 +22,12 @@ const unexplained = code !== 0 && failed === 0 ? 1 : 0;
 if (unexplained) process.stdout.write(`bun test ended with exit code ${code}\n`);
 process.stdout.write(`${passed} passed, ${failed + unexplained} failed\n`);
 process.exitCode = failed + unexplained === 0 && passed > 0 ? 0 : 1;
+await services.stop(process.exitCode === 0);
 
-function runTests(patterns) {
+function runTests(patterns, environment) {
   const args = ["test", `--parallel=${parallel}`, `--timeout=${testTimeoutMs}`, "--only-failures", ...patterns];
-  const child = spawn(bun, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
+  const env = { ...process.env, ...environment };
+  const child = spawn(bun, args, { cwd: root, env, stdio: ["ignore", "pipe", "pipe"] });
   for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => child.kill(signal));
   let text = "";
   for (const [stream, output] of [
