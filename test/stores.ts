@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openSqliteStore } from "../src/storage/sqlite-store";
 import type { Store } from "../src/storage/store";
-import type { FaultTarget, Victim } from "./crash/faults";
+import type { FaultTarget, Troubles } from "./crash/faults";
 import type { ReadEpochs } from "./crash/read-logs";
 
 /** One data set, empty at first. */
@@ -14,8 +14,8 @@ export interface DataSet {
   readonly setting: string;
   /** What a server on it needs beside that. */
   readonly environment: Readonly<Record<string, string>>;
-  /** The servers behind it that a test may end, where they are its own. */
-  readonly victims: Readonly<Partial<Record<FaultTarget, Victim>>>;
+  /** What a test may put it to: empty where its servers are shared with other tests. */
+  readonly troubles: Troubles;
   /** Where the store keeps the epoch of each entry. */
   readonly readEpochs?: ReadEpochs;
   /** A handle on it, as a server opens one; to be closed by the caller. */
@@ -27,8 +27,8 @@ export interface DataSet {
 /** A kind of store, and how a fresh data set of it comes about. */
 export interface StoreUnderTest {
   readonly name: "memory" | "sqlite" | "mongodb";
-  /** @param options `ownServers`: the servers behind it are nobody else's, and may be killed */
-  fresh(options?: { readonly ownServers: boolean }): Promise<DataSet>;
+  /** @param targets what is going to be troubled, so that it has to be there for this data set alone */
+  fresh(targets?: readonly FaultTarget[]): Promise<DataSet>;
 }
 
 /** A file in a folder of its own. */
@@ -40,7 +40,7 @@ export const sqlite: StoreUnderTest = {
     return {
       setting: `sqlite:${file}`,
       environment: {},
-      victims: {},
+      troubles: {},
       open: () => openSqliteStore({ file }),
       dispose: () => rm(folder, { recursive: true, force: true }),
     };

@@ -58,7 +58,7 @@ const settleMs = 60_000;
 /** Runs a plan to its end, on data of its own. Rejects when a server does not come back. */
 export async function runCrashes(plan: CrashPlan): Promise<CrashOutcome> {
   const store = plan.store ?? sqlite;
-  const data = await store.fresh({ ownServers: (plan.faults ?? []).some((target) => target !== "parley") });
+  const data = await store.fresh(plan.faults);
   try {
     return await runOn(data, plan, store.name === "mongodb" ? slowPace : briskPace);
   } finally {
@@ -75,7 +75,7 @@ async function runOn(data: DataSet, plan: CrashPlan, pace: typeof briskPace): Pr
   const crowd = new Crowd(server, recorder, random, pace);
   await crowd.begin();
   crowd.talk();
-  const scene = { server, victims: data.victims, environment, failpoints: plan.failpoints ?? [], recorder, random };
+  const scene = { server, troubles: data.troubles, environment, failpoints: plan.failpoints ?? [], recorder, random };
   const played = await playFaults(plan, scene, crowd);
   await crowd.hush();
   const settled = await crowd.settles(plan.settleMs ?? settleMs);
@@ -180,7 +180,7 @@ class Tally {
 async function main(): Promise<number> {
   const what = asked();
   if (what === null) {
-    const usage = "[--store sqlite|mongodb] [--faults parley,store,cache] [--kills N] [--seed N] [--history FILE]";
+    const usage = `[--store sqlite|mongodb] [--faults ${faultTargets.join(",")}] [--kills N] [--seed N] [--history FILE]`;
     console.error(`usage: bun test/crash/run.ts ${usage}`);
     return 2;
   }

@@ -6,7 +6,7 @@ socketSuite({
   fresh: async () => ({
     setting: "",
     environment: {},
-    victims: {},
+    troubles: {},
     open: async () => new MemoryStore(),
     dispose: async () => undefined,
   }),
