@@ -14,17 +14,37 @@ import type { ConversationType } from "./conversation-types";
 /** One message of a `send`. */
 export type SendItem = readonly [ClientId, MessageBody];
 
+/** What a send is checked against, beside the staged state. */
+export interface SendRules {
+  readonly type: ConversationType;
+  /** Those among {@link strangersIn} who do not exist. */
+  readonly unknown: ReadonlySet<UserId>;
+}
+
+/**
+ * Whom these items mention and who is no member: whether they exist is to be asked before {@link send}. Members exist, so
+ * that hardly any send has to wait.
+ */
+export function strangersIn(items: readonly SendItem[], isMember: (user: UserId) => boolean): readonly UserId[] {
+  let found: Set<UserId> | null = null;
+  for (const [, body] of items) {
+    if (body.length <= 4 || !body[4]) continue;
+    for (const user of body[4]) if (!isMember(user)) (found ??= new Set()).add(user);
+  }
+  return found ? [...found] : [];
+}
+
 /** Stages what can be staged; one outcome an item, in order. */
 export function send(
   draft: Draft,
-  type: ConversationType,
+  rules: SendRules,
   user: UserId,
   items: readonly SendItem[],
 ): readonly (Seq | ErrorTuple)[] {
   const member = draft.state.member(user);
   return items.map((item) => {
     try {
-      return sendOne(draft, type, user, member, item);
+      return sendOne(draft, rules, user, member, item);
     } catch (thrown) {
       if (thrown instanceof AppError) return thrown.toTuple();
       throw thrown;
@@ -32,7 +52,7 @@ export function send(
   });
 }
 
-function sendOne(draft: Draft, type: ConversationType, user: UserId, member: Member | null, item: SendItem): Seq {
+function sendOne(draft: Draft, rules: SendRules, user: UserId, member: Member | null, item: SendItem): Seq {
   const [clientId, body] = item;
   const encoded = encode(body);
   const digest = digestOf(encoded);
@@ -42,8 +62,9 @@ function sendOne(draft: Draft, type: ConversationType, user: UserId, member: Mem
     throw new AppError("id_reused");
   }
   if (!member) throw new AppError("no_access");
-  if (type.senders === "admins" && member.role === "member") throw new AppError("forbidden");
+  if (rules.type.senders === "admins" && member.role === "member") throw new AppError("forbidden");
   checkBody(draft, member, body);
+  checkMentions(rules, body);
   const flags = body[6] ?? 0;
   const counts = (flags & messageFlags.uncounted) === 0;
   const seq = draft.append(entryKinds.message, counts, user, clientId, new Encoded(encoded));
@@ -57,4 +78,10 @@ function checkBody(draft: Draft, member: Member, body: MessageBody): void {
     throw new AppError("bad_request", "a message has text, data or attachments");
   if (replyTo != null && (replyTo < member.floor || replyTo < 1 || replyTo > draft.state.staged.seq))
     throw new AppError("bad_request", "the message replied to is not in this conversation, or not yours to read");
+}
+
+function checkMentions({ unknown }: SendRules, { 4: mentions }: MessageBody): void {
+  if (unknown.size === 0 || !mentions) return;
+  const named = [...new Set(mentions.filter((user) => unknown.has(user)))];
+  if (named.length > 0) throw new AppError("unknown_user", undefined, { details: named });
 }

@@ -1,7 +1,7 @@
 // The conversation and user actors over a store in memory, and what left them: for tests of the conversation.
 // Used by conversation.test.ts and its neighbours only.
 import { MemoryStore } from "../../test/sim/memory-store";
-import type { StoreFault } from "../../test/sim/memory-store";
+import type { StoreCall, StoreFault } from "../../test/sim/memory-store";
 import { systemClock } from "../lib/clock";
 import type { Clock } from "../lib/clock";
 import type { AppError } from "../lib/errors";
@@ -63,6 +63,8 @@ class Recorder implements Gateway {
 /** What a test decides; what it leaves out does the plain thing. */
 export interface WorldOptions {
   readonly fault?: (kind: string) => StoreFault | null;
+  /** Runs each step of a call to the store; absent: as a microtask. */
+  readonly schedule?: (step: () => void, call: StoreCall) => void;
   readonly conversationsPerUserMax?: number;
   readonly clock?: Clock;
 }
@@ -70,7 +72,8 @@ export interface WorldOptions {
 /** One node of both kinds of actors. */
 export async function world(options: WorldOptions = {}) {
   const { fault = () => null, conversationsPerUserMax = 10_000, clock = systemClock } = options;
-  const store = new MemoryStore({ fault: (call) => fault(call.kind) });
+  const schedule = options.schedule ?? ((step: () => void) => queueMicrotask(step));
+  const store = new MemoryStore({ fault: (call) => fault(call.kind), schedule });
   const gateway = new Recorder();
   /** What was thrown beside the mailbox. */
   const faults: string[] = [];

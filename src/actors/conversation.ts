@@ -5,7 +5,6 @@ import { AppError, toAppError } from "../lib/errors";
 import { diesBehind } from "../lib/failpoints";
 import { decode, encodePush } from "../protocol/codec";
 import type { ClientId, ConversationId, Seq, UserId } from "../protocol/ids";
-import { limits } from "../protocol/limits";
 import type { InfoTuple, MembershipTuple } from "../protocol/operations";
 import type { CursorRow, OpenedConversation, Store } from "../storage/store";
 import type { ActorKind, PlacedActor, PlacedContext, Reply } from "./actor";
@@ -16,9 +15,10 @@ import { ConversationFeeds } from "./conversation-feeds";
 import { LostActivations } from "./lost-activations";
 import { ConversationMarks, toMarkTuple } from "./conversation-marks";
 import * as membership from "./conversation-membership";
+import { admissible, unknownAmong } from "./conversation-people";
 import { ConversationReads, peerOf, readableLast } from "./conversation-reads";
 import { ConversationReceipts } from "./conversation-receipts";
-import { send } from "./conversation-send";
+import { send, strangersIn } from "./conversation-send";
 import { ConversationState } from "./conversation-state";
 import type { Member } from "./conversation-state";
 import { usedForEntry } from "./conversation-used";
@@ -30,6 +30,8 @@ import type { ConversationAsk, ConversationPeek, ConversationTell, RowPart } fro
 /** What every conversation shares. */
 export interface ConversationDeps {
   readonly store: Store;
+  /** Whom a conversation may take in exists by this look-up's word. Absent: the store's. */
+  readonly people?: Pick<Store, "unknownUsers">;
   readonly gateway: Gateway;
   readonly types: ConversationTypes;
   readonly clock: Clock;
@@ -52,6 +54,8 @@ type Message = ConversationAsk | ConversationTell | { readonly op: "repeatTells"
 
 /** Entries brought in at activation: retries and read marks near the head need no look-up. */
 const tailEntries = 64;
+
+const noUsers: ReadonlySet<UserId> = new Set();
 
 /** The kind to hand to the actor system. */
 export function conversationKind(deps: ConversationDeps, kindLimits: KindLimits): ActorKind {
@@ -215,13 +219,20 @@ class Conversation implements PlacedActor, ConversationPeek {
   #send(ask: Extract<ConversationAsk, { op: "send" }>, reply: Reply): void | Promise<void> {
     const { user, args } = ask;
     const items = args[1];
+    let unknown: ReadonlySet<UserId> = noUsers;
     const run = (draft: Draft) => {
-      const results = send(draft, this.#type(), user, items);
+      const results = send(draft, { type: this.#type(), unknown }, user, items);
       return () => results;
     };
-    if (this.#state.member(user)) return this.#pipeline.submit({ run, reply });
-    const ids = items.map(([clientId]) => clientId);
-    return this.#learn(user, ids, reply, () => this.#pipeline.submit({ run, reply }));
+    const strangers = strangersIn(items, (named) => this.#state.member(named) !== null);
+    const isMember = this.#state.member(user) !== null;
+    if (isMember && strangers.length === 0) return this.#pipeline.submit({ run, reply });
+    // While this is awaited nothing else is received, so no later send comes first (G4).
+    const ids = isMember ? [] : items.map(([clientId]) => clientId);
+    return this.#learn(user, ids, reply, async () => {
+      unknown = await unknownAmong(this.#deps, strangers);
+      this.#pipeline.submit({ run, reply });
+    });
   }
 
   /** Whoever is no member may still repeat what they did as one: their ids are looked up first. */
@@ -264,14 +275,9 @@ class Conversation implements PlacedActor, ConversationPeek {
   }
 
   /** Whether these people exist and have room for one conversation more; members already are not asked. */
-  async #admissible(users: readonly UserId[]): Promise<void> {
-    const { store, conversationsPerUserMax: max = limits.conversationsPerUserMax } = this.#deps;
+  #admissible(users: readonly UserId[]): Promise<void> {
     const coming = users.filter((user) => !this.#state.member(user));
-    if (coming.length === 0) return;
-    const [unknown, full] = await Promise.all([store.unknownUsers(coming), store.fullUsers(coming, max)]);
-    if (unknown.length > 0) throw new AppError("unknown_user", undefined, { details: unknown });
-    if (full.length === 0) return;
-    throw new AppError("limit_reached", undefined, { details: { limit: "conversationsPerUserMax", max, users: full } });
+    return admissible(this.#deps, coming);
   }
 
   #runChange(draft: Draft, ask: Change): () => unknown {
@@ -337,11 +343,12 @@ class Conversation implements PlacedActor, ConversationPeek {
   }
 
   #stored({ entries }: Batch): void {
-    if (diesBehind("ack.before-fanout")) return;
-    this.#fanout.publish(entries);
+    const dies = diesBehind("ack.before-fanout");
+    if (!dies) this.#fanout.publish(entries);
     for (const { row, members } of entries)
       if (members) this.#feeds.note(row.seq, row.sender, members, (user) => this.#state.members.get(user) ?? null);
-    this.#feeds.pump();
+    // Noted all the same: the next commit of a dying process must not say that these feeds were told.
+    if (!dies) this.#feeds.pump();
   }
 
   #end(): void {
