@@ -182,6 +182,13 @@ export class CommitPipeline {
     this.#schedule();
   }
 
+  /** Commits though nothing may wait: totals that are due. */
+  refresh(): void {
+    if (this.#ended) return;
+    this.#open();
+    this.#schedule();
+  }
+
   /** Writes the head closed, with these totals, where it is open or they are news. Called while idle, by passivation. */
   async close(totals: Totals): Promise<Committed["outcome"]> {
     if (this.#openEpoch === 0 && totals.rows.length === 0) return "stored";

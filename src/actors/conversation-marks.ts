@@ -8,6 +8,7 @@ import type { Mark } from "../protocol/unread";
 import type { CursorRow } from "../storage/store";
 import type { Reply } from "./actor";
 import type { CommitHost, CommitPipeline, Totals } from "./conversation-commits";
+import { CursorCache } from "./conversation-cursors";
 import type { ConversationState } from "./conversation-state";
 
 /** Where a mark goes once it is stored. */
@@ -15,10 +16,6 @@ export interface MarkListener {
   moved(user: UserId, cursor: CursorRow, unread: number): void;
 }
 
-/** Totals are written at least this often, so that reopening counts little. */
-const totalsEveryEntries = 1000;
-/** Cursor rows kept in memory; above it the cache starts anew. */
-const cachedMax = 20_000;
 /** Reads of the log run in steps of this many entries. */
 const countStep = 50_000;
 
@@ -36,7 +33,7 @@ export class ConversationMarks {
   readonly #pipeline: CommitPipeline;
   readonly #listener: MarkListener;
   /** As stored, `total` exact through `state.totalsThrough`. */
-  readonly #cursors = new Map<UserId, CursorRow>();
+  readonly #cursors = new CursorCache();
   /** Rises when totals are stored: a row read across it is read again. */
   #totalsVersion = 0;
   #busy = 0;
@@ -64,7 +61,7 @@ export class ConversationMarks {
     return this.#busy === 0;
   }
 
-  /** My counted entries in the whole committed log. `load` must have brought the person's row. */
+  /** My counted entries in the whole committed log. The person's row is held, and `load` has brought it. */
   totalOf(user: UserId): number {
     return (this.#cursors.get(user)?.total ?? 0) + (this.#state.sent.get(user) ?? 0);
   }
@@ -73,7 +70,12 @@ export class ConversationMarks {
     return this.#cursors.get(user) ?? { user, ...nowhere, total: 0 };
   }
 
-  /** Brings these people's rows into memory, where they stay until the activation is idle. */
+  /** The rows of these people stay in memory once they are there, until the answered function is called. */
+  hold(users: readonly UserId[]): () => void {
+    return this.#cursors.hold(users);
+  }
+
+  /** Brings these people's rows into memory, where they stay as long as they are held, and beyond it where there is room. */
   async load(users: readonly UserId[]): Promise<void> {
     let missing = users.filter((user) => !this.#cursors.has(user));
     if (missing.length === 0) return;
@@ -98,16 +100,12 @@ export class ConversationMarks {
       if (!this.#cursors.has(user)) this.#cursors.set(user, found.get(user) ?? { user, ...nowhere, total: 0 });
   }
 
-  /** Drops the cache when it is large. Called when nothing is under way. */
-  trim(): void {
-    if (this.#busy === 0 && this.#cursors.size > cachedMax) this.#cursors.clear();
-  }
-
   /** Stores a read mark at `seq` and answers the cursor as stored. Runs beside the mailbox; never rejects. */
   async read(user: UserId, seq: Seq, reply: Reply): Promise<void> {
     if (seq > this.#state.committed.seq)
       return reply.fail(new AppError("past_head", undefined, { details: { head: this.#state.committed.seq } }));
     this.#busy++;
+    const release = this.hold([user]);
     try {
       await this.load([user]);
       const before = this.cursorOf(user);
@@ -124,6 +122,7 @@ export class ConversationMarks {
     } catch (thrown) {
       reply.fail(toAppError(thrown));
     } finally {
+      release();
       this.#busy--;
     }
   }
@@ -134,13 +133,9 @@ export class ConversationMarks {
     if (this.#pushesRepeats && seq === cursor.seq) this.#listener.moved(user, cursor, answer[1]);
   }
 
-  /** Totals to write with the next batch: when enough was appended and every sender's row is in memory. */
-  due(): Totals | null {
-    if (this.#state.committed.seq - this.#state.totalsThrough < totalsEveryEntries) return null;
-    const senders = [...this.#state.sent.keys()];
-    if (senders.every((user) => this.#cursors.has(user))) return this.totals();
-    this.load(senders).catch(() => undefined);
-    return null;
+  /** Whether the rows of all these people are in memory. */
+  holdsAll(users: readonly UserId[]): boolean {
+    return users.every((user) => this.#cursors.has(user));
   }
 
   /** Totals of all who sent since they were last stored. Their rows must be in memory. */
@@ -151,7 +146,10 @@ export class ConversationMarks {
 
   totalsStored({ through, rows }: Totals): void {
     this.#totalsVersion++;
-    for (const { user, total } of rows) this.#cursors.set(user, { ...this.cursorOf(user), total });
+    for (const { user, total } of rows) {
+      const row = this.#cursors.get(user);
+      if (row) this.#cursors.set(user, { ...row, total }); // let go of meanwhile, it is read with its total
+    }
     this.#state.sent.clear();
     this.#state.totalsThrough = through;
   }

@@ -9,12 +9,14 @@ import type { InfoTuple, MembershipTuple } from "../protocol/operations";
 import type { CursorRow, OpenedConversation, Store } from "../storage/store";
 import type { ActorKind, PlacedActor, PlacedContext, Reply } from "./actor";
 import { CommitPipeline } from "./conversation-commits";
+import { behind, runChange } from "./conversation-changes";
+import type { Change } from "./conversation-changes";
 import type { Batch, CommitHost, Draft, Totals } from "./conversation-commits";
 import { ConversationFanout } from "./conversation-fanout";
 import { ConversationFeeds } from "./conversation-feeds";
 import { LostActivations } from "./lost-activations";
 import { ConversationMarks, toMarkTuple } from "./conversation-marks";
-import * as membership from "./conversation-membership";
+import { ConversationTotals } from "./conversation-totals";
 import { admissible, unknownAmong } from "./conversation-people";
 import { ConversationReads, peerOf, readableLast } from "./conversation-reads";
 import { ConversationReceipts } from "./conversation-receipts";
@@ -50,7 +52,10 @@ export interface KindLimits {
   readonly activeMax: number;
 }
 
-type Message = ConversationAsk | ConversationTell | { readonly op: "repeatTells" | "flushReceipts" | "countReaders" };
+type Message =
+  | ConversationAsk
+  | ConversationTell
+  | { readonly op: "repeatTells" | "flushReceipts" | "countReaders" | "refreshTotals" };
 
 /** Entries brought in at activation: retries and read marks near the head need no look-up. */
 const tailEntries = 64;
@@ -82,6 +87,7 @@ class Conversation implements PlacedActor, ConversationPeek {
   readonly #state = new ConversationState();
   readonly #pipeline: CommitPipeline;
   readonly #marks: ConversationMarks;
+  readonly #totals: ConversationTotals;
   readonly #feeds: ConversationFeeds;
   readonly #reads: ConversationReads;
   readonly #receipts: ConversationReceipts;
@@ -97,6 +103,7 @@ class Conversation implements PlacedActor, ConversationPeek {
     this.#marks = new ConversationMarks(this.#state, host, this.#pipeline, {
       moved: (user, cursor, unread) => this.#moved(user, cursor, unread),
     });
+    this.#totals = new ConversationTotals(this.#state, this.#marks, this.#pipeline, ctx);
     this.#feeds = new ConversationFeeds(this.#state, ctx, this.#id);
     this.#reads = new ConversationReads(deps.store, this.#id, this.#state, () => this.#type());
     this.#receipts = new ConversationReceipts(deps, ctx, this.#id, this.#state);
@@ -114,6 +121,7 @@ class Conversation implements PlacedActor, ConversationPeek {
     if (head.totalsThrough < head.seq)
       for (const { user, count } of await this.#deps.store.countBySender(this.#id, head.totalsThrough))
         this.#state.sent.set(user, count);
+    if (head.totalsThrough < head.seq) this.#totals.appended();
     // Published before anybody is told: whoever was added begins to receive at their entry, not at those before it.
     if (after !== null) {
       this.#marks.pushRepeats();
@@ -135,6 +143,8 @@ class Conversation implements PlacedActor, ConversationPeek {
         return this.#feeds.repeat();
       case "flushReceipts":
         return this.#receipts.flush();
+      case "refreshTotals":
+        return this.#totals.refresh();
       case "countReaders":
         return void this.#receipts.count();
       case "create":
@@ -151,15 +161,18 @@ class Conversation implements PlacedActor, ConversationPeek {
   }
 
   async passivate(): Promise<boolean> {
-    const parts = [this.#pipeline, this.#marks, this.#feeds, this.#reads, this.#receipts];
+    const parts = [this.#pipeline, this.#marks, this.#totals, this.#feeds, this.#reads, this.#receipts];
     if (!parts.every((part) => part.isIdle)) return false;
-    this.#marks.trim();
+    const senders = [...this.#state.sent.keys()];
+    const release = this.#marks.hold(senders);
     try {
-      await this.#marks.load([...this.#state.sent.keys()]);
+      await this.#marks.load(senders);
     } catch {
+      release();
       return false; // the store cannot answer now; the totals would be lost until the next opening counts them
     }
     const outcome = await this.#pipeline.close(this.#marks.totals());
+    release();
     if (outcome === "refused") return false;
     // Nobody knows whether it is closed: the next activation sees to it.
     if (outcome !== "stored") this.#lost.lost(this.#id, this.#state.committed.seq);
@@ -193,8 +206,8 @@ class Conversation implements PlacedActor, ConversationPeek {
       epoch: this.#ctx.epoch,
       clock: this.#ctx.clock,
       fedThrough: () => this.#feeds.fedThrough(),
-      totalsDue: () => this.#marks.due(),
-      totalsStored: (totals: Totals) => this.#marks.totalsStored(totals),
+      totalsDue: () => this.#totals.due(),
+      totalsStored: (totals: Totals) => this.#totals.stored(totals),
       stored: (batch) => this.#stored(batch),
       lost: (outcome) => {
         if (outcome === "unknown") this.#lost.lost(this.#id, this.#state.committed.seq);
@@ -247,8 +260,10 @@ class Conversation implements PlacedActor, ConversationPeek {
     }
   }
 
-  #change(ask: Change, reply: Reply): Promise<void> {
+  #change(ask: Change, answer: Reply): Promise<void> {
     const { user } = ask;
+    // Whoever comes has their total counted on: a rollback may run the change again.
+    const reply = behind(answer, this.#marks.hold(ask.op === "add" ? ask.args[2] : [user]));
     return this.#learn(user, this.#state.member(user) ? [] : [ask.args[1]], reply, async () => {
       try {
         await this.#prepare(ask);
@@ -285,7 +300,7 @@ class Conversation implements PlacedActor, ConversationPeek {
     const name = ask.op === "create" ? ask.args[0] : this.#state.staged.type;
     const rules = { type: this.#typeNamed(name) ?? this.#type(), ownTotal };
     if (ask.op !== "create" && !this.#state.exists) throw new AppError("no_access");
-    const seq = runMembership(draft, rules, ask);
+    const seq = runChange(draft, rules, ask);
     return () => (ask.op === "create" ? [this.#id, seq] : [seq]);
   }
 
@@ -318,6 +333,7 @@ class Conversation implements PlacedActor, ConversationPeek {
   }
 
   async #row(user: UserId, reply: Reply): Promise<void> {
+    const release = this.#marks.hold([user]);
     try {
       await this.#marks.load([user]);
       const member = this.#state.members.get(user);
@@ -326,6 +342,8 @@ class Conversation implements PlacedActor, ConversationPeek {
       reply.ok({ ...this.#seenBy(user, member), cursor, myTotal: this.#marks.totalOf(user) } satisfies RowPart);
     } catch (thrown) {
       reply.fail(toAppError(thrown));
+    } finally {
+      release();
     }
   }
 
@@ -343,6 +361,7 @@ class Conversation implements PlacedActor, ConversationPeek {
   }
 
   #stored({ entries }: Batch): void {
+    if (entries.length > 0) this.#totals.appended();
     const dies = diesBehind("ack.before-fanout");
     if (!dies) this.#fanout.publish(entries);
     for (const { row, members } of entries)
@@ -354,28 +373,8 @@ class Conversation implements PlacedActor, ConversationPeek {
   #end(): void {
     this.#feeds.end();
     this.#receipts.end();
+    this.#totals.end();
   }
 }
 
-type Change = Extract<ConversationAsk, { op: "create" | "join" | "leave" | "add" | "remove" | "role" | "update" }>;
 type OfMember = Exclude<ConversationAsk, Change | { op: "send" }>;
-
-function runMembership(draft: Draft, rules: membership.MembershipRules, ask: Change): Seq {
-  switch (ask.op) {
-    case "create":
-      membership.create(draft, rules, ask.user, ask.args);
-      return 1;
-    case "join":
-      return membership.join(draft, rules, ask.user, ask.args[1]);
-    case "leave":
-      return membership.leave(draft, rules, ask.user, ask.args[1]);
-    case "add":
-      return membership.add(draft, rules, ask.user, ask.args);
-    case "remove":
-      return membership.remove(draft, rules, ask.user, ask.args);
-    case "role":
-      return membership.changeRole(draft, rules, ask.user, ask.args);
-    case "update":
-      return membership.update(draft, rules, ask.user, ask.args);
-  }
-}
