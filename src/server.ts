@@ -11,6 +11,8 @@ import { LateRouter } from "./actors/late-router";
 import { allPartitions } from "./actors/local-placement";
 import { startLocalRouter } from "./actors/local-router";
 import type { LocalRouter } from "./actors/local-router";
+import { KnownPeople } from "./actors/known-people";
+import { OtherNodes } from "./actors/other-nodes";
 import { reopenAll } from "./actors/reopen";
 import { userKind } from "./actors/user";
 import type { UserDeps } from "./actors/user";
@@ -21,6 +23,9 @@ import type { Log } from "./lib/log";
 import { createMetrics, watchEventLoop } from "./lib/metrics";
 import type { Metrics } from "./lib/metrics";
 import type { Config } from "./lib/settings";
+import type { Cache, CacheObserver, CacheState } from "./storage/cache";
+import { MemoryCache } from "./storage/memory-cache";
+import { RedisCache } from "./storage/redis-cache";
 import { openSqliteStore } from "./storage/sqlite-store";
 import type { Store } from "./storage/store";
 import { createHttp } from "./transport/http";
@@ -44,6 +49,8 @@ export interface ServerOverrides {
   readonly pageFolder?: string;
   /** Opens the store, instead of the configured driver. */
   readonly openStore?: (config: Config) => Promise<Store>;
+  /** Opens the cache, instead of the configured driver. */
+  readonly openCache?: (config: Config, generation: string) => Cache;
 }
 
 /** A server that listens. Ends with `stop()` or `await using`. */
@@ -76,6 +83,7 @@ interface Parts {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly store: Store;
+  readonly cache: Cache;
   readonly signIn: SignIn;
   readonly hub: Hub;
   readonly router: LateRouter;
@@ -135,7 +143,11 @@ async function compose(config: Config, overrides: ServerOverrides, opening: Asyn
   const version = overrides.version ?? "unknown";
   const router = new LateRouter();
   const stage = new Stage();
-  const hub = new Hub({ clock: systemClock, log, meter: metrics, settings: config });
+  const cache = overrides.openCache?.(config, store.generation) ?? openCache(config, store.generation, log, metrics);
+  opening.defer(() => cache.close());
+  const others = cache.shared ? new OtherNodes({ cache, clock: systemClock, meter: metrics }) : null;
+  if (others !== null) opening.defer(() => others.stop());
+  const hub = new Hub({ clock: systemClock, log, meter: metrics, settings: config, others });
   const sockets = createSocketServer({
     config,
     clock: systemClock,
@@ -159,7 +171,31 @@ async function compose(config: Config, overrides: ServerOverrides, opening: Asyn
     metrics,
     log,
   });
-  return { config, log, metrics, store, signIn, hub, router, sockets, http, stage };
+  return { config, log, metrics, store, cache, signIn, hub, router, sockets, http, stage };
+}
+
+/** Answers at once, whatever Redis does: what cannot be asked is a miss, and readiness never depends on it (G10). */
+function openCache(config: Config, generation: string, log: Log, metrics: Metrics): Cache {
+  if (config.cache === "memory") return new MemoryCache({ clock: systemClock, entriesMax: config.cacheEntriesMax });
+  let told: CacheState | null = null;
+  const observer: CacheObserver = {
+    failed: metrics.cacheFailed,
+    answered: metrics.cacheAnswered,
+    changed: (state, reason) => {
+      if (state === "probing" || state === told) return;
+      told = state;
+      if (state === "ready") log.info("the cache is ready");
+      else log.warn({ reason }, "the cache is down; everything goes on without it");
+    },
+  };
+  const namespace = `${config.cachePrefix}:${generation}`;
+  return new RedisCache({
+    url: config.cache,
+    timeoutMs: config.cacheTimeoutMs,
+    clock: systemClock,
+    observer,
+    namespace,
+  });
 }
 
 async function openStore(config: Config, log: Log, metrics: Metrics): Promise<Store> {
@@ -203,7 +239,7 @@ function open({ config, sockets, http, stage, log }: Parts): Listening {
 }
 
 async function startRouter(parts: Parts, onSteppedDown: () => void): Promise<LocalRouter> {
-  const { config, log, metrics, store, hub: gateway, router } = parts;
+  const { config, log, metrics, store, cache, hub: gateway, router } = parts;
   const { conversationsActive, usersActive, idleMs, mailboxMax } = config.actors;
   const kind = (name: KindName, activeMax: number): readonly [UserDeps, KindLimits] => [
     { store, gateway, clock: systemClock, reopen: (key) => router.tell(name, key, { op: "reopen" }) },
@@ -214,12 +250,13 @@ async function startRouter(parts: Parts, onSteppedDown: () => void): Promise<Loc
     metrics.actorFailed(kind);
     log.error({ kind, key, phase, err }, "an actor failed; its next message starts it afresh");
   };
+  const people = new KnownPeople({ cache, store, meter: metrics });
   const onFault = (key: string, err: unknown): void => failed("conversation", key, "commit", err);
   const started = await startLocalRouter({
     store,
     clock: systemClock,
     kinds: [
-      conversationKind({ ...conversationDeps, types: typesOf(config), onFault }, conversationLimits),
+      conversationKind({ ...conversationDeps, people, types: typesOf(config), onFault }, conversationLimits),
       userKind(...kind("user", usersActive)),
     ],
     events: {
@@ -243,7 +280,7 @@ function typesOf(config: Config): ConversationTypes {
 }
 
 /** Begins to measure; the answered function ends it. */
-function observe({ metrics, hub, sockets, store }: Parts, router: LocalRouter): () => void {
+function observe({ metrics, hub, sockets, store, cache }: Parts, router: LocalRouter): () => void {
   metrics.observeGauges(() => {
     const { kinds, asksWaiting } = router.stats();
     return {
@@ -252,6 +289,7 @@ function observe({ metrics, hub, sockets, store }: Parts, router: LocalRouter): 
       actors: { conversation: kinds.conversation, user: kinds.user },
       asksWaiting,
       storeWritable: store.health().writable,
+      cacheReady: cache.state() === "ready",
     };
   });
   return watchEventLoop(metrics.eventLoopLag);

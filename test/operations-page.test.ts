@@ -25,6 +25,7 @@ test("the operations page names only metrics that there are", async () => {
     actors: { user: none },
     asksWaiting: 0,
     storeWritable: true,
+    cacheReady: true,
   }));
   const known = new Set([...(await metrics.expose()).matchAll(/^# TYPE (\w+)/gm)].map(([, name]) => name));
   const named = [...page.matchAll(/`(parley_\w+)`/g)].map(([, name]) => name);

@@ -8,21 +8,21 @@ import type { Store } from "../storage/store";
 /** Who is asked about people. */
 export interface PeopleDeps {
   readonly store: Pick<Store, "unknownUsers" | "fullUsers">;
-  /** Asked in the store's place who exists. */
+  /** Asked in the store's place who exists, except on behalf of a send. */
   readonly people?: Pick<Store, "unknownUsers">;
   /** Checked against people's feeds, so a burst may pass it by what is on its way. Absent: as in `limits`. */
   readonly conversationsPerUserMax?: number;
 }
 
-/** Those of `users`, however many, who do not exist. Rejects as the store does. */
-export async function unknownAmong(
-  { store, people = store }: PeopleDeps,
-  users: readonly UserId[],
-): Promise<ReadonlySet<UserId>> {
+/**
+ * Those of `users`, however many, who do not exist. Rejects as the store does. Asks the store alone: sends wait for this, and no
+ * cache stands in their way.
+ */
+export async function unknownAmong({ store }: PeopleDeps, users: readonly UserId[]): Promise<ReadonlySet<UserId>> {
   const unknown = new Set<UserId>();
   for (let at = 0; at < users.length; at += limits.namedPeopleMax) {
     const some = users.slice(at, at + limits.namedPeopleMax);
-    for (const user of await people.unknownUsers(some)) unknown.add(user);
+    for (const user of await store.unknownUsers(some)) unknown.add(user);
   }
   return unknown;
 }

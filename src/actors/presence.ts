@@ -3,6 +3,7 @@
 import type { Clock } from "../lib/clock";
 import { encodePush } from "../protocol/codec";
 import type { UserId } from "../protocol/ids";
+import type { RemotePresence } from "./remote-presence";
 import { sessionLimits } from "./session-world";
 import type { SessionHandle } from "./session-world";
 
@@ -15,25 +16,29 @@ interface Watch {
   readonly watchers: Set<SessionHandle>;
 }
 
-/** Presence of one node's people. */
+/** Presence of people: this node's own truth first, and beside it what other nodes are known to say. */
 export class Presence {
   readonly #clock: Clock;
-  readonly #isOnline: (user: UserId) => boolean;
+  readonly #isHere: (user: UserId) => boolean;
+  readonly #others: RemotePresence | null;
   readonly #watches = new Map<UserId, Watch>();
   /** Watched people who came or went since the last push. */
   readonly #changed = new Set<UserId>();
 
-  constructor(clock: Clock, isOnline: (user: UserId) => boolean) {
+  constructor(clock: Clock, isHere: (user: UserId) => boolean, others: RemotePresence | null) {
     this.#clock = clock;
-    this.#isOnline = isOnline;
+    this.#isHere = isHere;
+    this.#others = others;
   }
 
-  /** Replaces whom `session` watches; answers their state now. */
-  watch(session: SessionHandle, users: readonly UserId[]): readonly Watched[] {
+  /** Replaces whom `session` watches, at once; answers their state, where there are other nodes after a short look at them. */
+  watch(session: SessionHandle, users: readonly UserId[]): readonly Watched[] | Promise<readonly Watched[]> {
     this.unwatch(session);
     const watched = [...new Set(users)];
     session.watched = watched.length > 0 ? watched : null;
-    return watched.map((user) => [user, this.#join(session, user)]);
+    const states = watched.map((user): Watched => [user, this.#join(session, user)]);
+    if (this.#others === null) return states;
+    return this.#others.look(watched).then(() => watched.map((user): Watched => [user, this.#isOnline(user)]));
   }
 
   /** Forgets a session. Idempotent. */
@@ -41,7 +46,9 @@ export class Presence {
     for (const user of session.watched ?? []) {
       const watch = this.#watches.get(user);
       watch?.watchers.delete(session);
-      if (watch?.watchers.size === 0) this.#watches.delete(user);
+      if (watch?.watchers.size !== 0) continue;
+      this.#watches.delete(user);
+      this.#others?.unwatch(user);
     }
     session.watched = null;
   }
@@ -49,14 +56,21 @@ export class Presence {
   /** Somebody came or went, perhaps. */
   changed(user: UserId): void {
     if (!this.#watches.has(user)) return;
+    // Known by the time it is told: whoever left here may still be elsewhere.
+    if (!this.#isHere(user)) void this.#others?.look([user]);
     if (this.#changed.size === 0) this.#clock.after(sessionLimits.presenceGatherMs, () => this.#tell());
     this.#changed.add(user);
+  }
+
+  #isOnline(user: UserId): boolean {
+    return this.#isHere(user) || (this.#others?.isOnline(user) ?? false);
   }
 
   /** Answers what the watchers of `user` know now. */
   #join(session: SessionHandle, user: UserId): boolean {
     let watch = this.#watches.get(user);
     if (watch === undefined) {
+      this.#others?.watch(user);
       watch = { online: this.#isOnline(user), watchers: new Set() };
       this.#watches.set(user, watch);
     }

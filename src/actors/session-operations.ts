@@ -43,7 +43,10 @@ const handlers: { readonly [N in OperationName]: Handler<N> } = {
   readers: (call, args) => askConversation("readers", call, args),
   settings: (call, args) => askUser(call, { op: "settings", args }),
   signal: (call, args) => askConversation("signal", call, args),
-  watch: (call, [users]) => [call.session.world.directory.watch(call.session, users)],
+  watch: (call, [users]) => {
+    const told = call.session.world.directory.watch(call.session, users);
+    return told instanceof Promise ? told.then((people) => [people]) : [told];
+  },
 };
 
 /** Checks the arguments and does it. Throws or rejects with an AppError. */

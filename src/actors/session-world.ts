@@ -96,8 +96,11 @@ export interface Directory {
   opened(session: SessionHandle): void;
   /** The session ended, opened or not. Idempotent. */
   leave(session: SessionHandle): void;
-  /** Replaces whom the session watches; answers who of them is here. */
-  watch(session: SessionHandle, users: readonly UserId[]): readonly (readonly [UserId, boolean])[];
+  /** Replaces whom the session watches, at once; answers who of them is online. */
+  watch(
+    session: SessionHandle,
+    users: readonly UserId[],
+  ): readonly (readonly [UserId, boolean])[] | Promise<readonly (readonly [UserId, boolean])[]>;
   /** Sync was answered: what the feed said meanwhile follows. */
   synced(session: SessionHandle): void;
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { hasSigningKey, listSettings, loadConfig, maskConfig } from "./config";
+import { hasSigningKey, listSettings, loadConfig, maskConfig, maskPassword } from "./config";
 import type { Config } from "./settings";
 
 const secret = "a secret of at least thirty-two bytes";
@@ -78,7 +78,11 @@ const wrong: readonly (readonly [Record<string, string>, string | undefined, str
     "PARLEY_PROT: unknown setting (given: 1 bytes); allowed: PARLEY_PORT, perhaps; `parley config` lists every setting",
   ],
   [{ PARLEY_STORE: "mongo://x" }, undefined, `PARLEY_STORE: given "mongo://x"; allowed: sqlite, sqlite:PATH`],
-  [{ PARLEY_CACHE: "redis" }, undefined, `PARLEY_CACHE: given "redis"; allowed: memory`],
+  [
+    { PARLEY_CACHE: "redis" },
+    undefined,
+    "PARLEY_CACHE: given a hidden text of 5 bytes; allowed: memory, redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], rediss://…",
+  ],
   [
     { PARLEY_LOG_LEVEL: "loud" },
     undefined,
@@ -180,4 +184,15 @@ test("masking hides every secret and nothing else", () => {
   expect([masked.auth.secret, masked.adminSecret, masked.port]).toEqual(["***", "***", 9]);
   expect(config.auth.secret).toBe(secret);
   expect([hasSigningKey(config), hasSigningKey(configOf({}))]).toEqual([true, false]);
+});
+
+test("an address of a cache is shown without its password, and taken only whole", () => {
+  const shown = (address: string): string => maskConfig(configOf({ PARLEY_CACHE: address })).cache;
+  expect(shown("memory")).toBe("memory");
+  expect(shown("redis://cache.example:6380/2")).toBe("redis://cache.example:6380/2");
+  expect(shown("rediss://parley:s3cr%40t@cache.example")).toBe("rediss://parley:***@cache.example");
+  expect(shown("redis://:s3cret@[::1]:6379")).toBe("redis://:***@[::1]:6379");
+  expect(maskPassword("mongodb://a:odd@pass:word@one,two/db")).toBe("mongodb://a:***@one,two/db");
+  const bad = ["redis:", "redis://", "http://host", "redis://host/name", "redis://host/0?family=6", "redis://host#1"];
+  for (const address of bad) expect(problemOf({ PARLEY_CACHE: address })).toContain("allowed: memory, redis://");
 });

@@ -195,9 +195,16 @@ function editDistance(a: string, b: string): number {
 export function maskConfig(config: Config): Config {
   const masked = structuredClone(config);
   for (const setting of listSettings()) {
-    if (setting.secret && valueAt(masked, setting.path) !== null) setAt(masked, setting.path, "***");
+    const value = valueAt(masked, setting.path);
+    if (setting.secret === "password") setAt(masked, setting.path, maskPassword(String(value)));
+    else if (setting.secret && value !== null) setAt(masked, setting.path, "***");
   }
   return masked;
+}
+
+/** An address as it may be shown. Whatever stands before the last `@` behind the user's name is taken for the password. */
+export function maskPassword(address: string): string {
+  return address.replace(/^([a-z][a-z0-9+.-]*:\/\/[^:@/]*):.*@/is, "$1:***@");
 }
 
 /** Whether tokens can be checked by a key of the operator; without one there is only the demo, on loopback. */

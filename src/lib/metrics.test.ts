@@ -27,6 +27,7 @@ test("gauges are read when they are asked for", async () => {
     actors: { conversation: figures, user: undefined },
     asksWaiting: 6,
     storeWritable: false,
+    cacheReady: false,
   }));
   sessions = 2;
   const text = await metrics.expose();

@@ -31,6 +31,12 @@ export interface Metrics {
   framesPublished(frames: number, bytes: number): void;
   eventLoopLag(ms: number): void;
   httpDone(route: string, status: number, ms: number): void;
+
+  /** Answers taken from the cache, and those it did not have. */
+  cacheRead(use: string, hits: number, misses: number): void;
+  cacheFailed(reason: string, count: number): void;
+  /** One round trip that was answered, milliseconds. */
+  cacheAnswered(ms: number): void;
 }
 
 /** Figures of one kind of actor. */
@@ -50,6 +56,8 @@ export interface GaugeValues {
   /** Requests that wait for an actor's answer. */
   readonly asksWaiting: number;
   readonly storeWritable: boolean;
+  /** Whether calls to the cache go through. */
+  readonly cacheReady: boolean;
 }
 
 const latencySeconds = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5];
@@ -70,6 +78,7 @@ export function createMetrics(): Metrics {
     ...sessionMetrics(counter, histogram),
     ...storeMetrics(counter, histogram),
     ...processMetrics(counter, histogram),
+    ...cacheMetrics(counter, histogram),
   };
 }
 
@@ -131,6 +140,20 @@ function processMetrics(counter: MakeCounter, histogram: MakeHistogram) {
   };
 }
 
+function cacheMetrics(counter: MakeCounter, histogram: MakeHistogram) {
+  const reads = counter("cache_reads_total", "Answers asked of the cache: hit or miss, by use", "use", "result");
+  const failures = counter("cache_failures_total", "What the cache could not do, by reason", "reason");
+  const time = histogram("cache_seconds", "Time of one round trip to the cache that was answered", commitSeconds);
+  return {
+    cacheRead: (use: string, hits: number, misses: number) => {
+      reads.inc({ use, result: "hit" }, hits);
+      reads.inc({ use, result: "miss" }, misses);
+    },
+    cacheFailed: (reason: string, count: number) => failures.inc({ reason }, count),
+    cacheAnswered: (ms: number) => time.observe(ms / 1000),
+  };
+}
+
 function registerGauges(registry: Registry, read: () => GaugeValues): void {
   const gauge = (name: string, help: string, value: (values: GaugeValues) => number) =>
     new Gauge({
@@ -155,6 +178,9 @@ function registerGauges(registry: Registry, read: () => GaugeValues): void {
   gauge("connections", "WebSocket connections now", (values) => values.connections);
   gauge("asks_waiting", "Requests that wait for an actor's answer", (values) => values.asksWaiting);
   gauge("store_writable", "1 while the store takes writes", (values) => (values.storeWritable ? 1 : 0));
+  gauge("cache_ready", "1 while calls to the cache go through, 0 while its breaker is open", (values) =>
+    values.cacheReady ? 1 : 0,
+  );
   gauge("resident_bytes", "Resident memory of the process", () => process.memoryUsage.rss());
   actorGauge("actors_active", "Actors held in memory", (figures) => figures.active);
   actorGauge("mailbox_waiting", "Messages waiting in all mailboxes", (figures) => figures.waiting);

@@ -9,8 +9,8 @@ export interface SettingNotes {
   readonly says: string;
   /** What may be given, in words that follow "allowed:". */
   readonly allowed: string;
-  /** Shown only as a mask. */
-  readonly secret: boolean;
+  /** Shown only as a mask; `password`: an address whose password alone is masked. */
+  readonly secret: boolean | "password";
   /** How text of the environment becomes a value; `null`: settable in the file only. */
   readonly fromText: ((text: string) => unknown) | null;
 }
@@ -63,6 +63,14 @@ function isKeyAddress(text: string): boolean {
   if (!URL.canParse(text)) return false;
   const url = new URL(text);
   return url.protocol === "https:" || (url.protocol === "http:" && isLoopback(url.hostname));
+}
+
+/** `memory`, or the address of one Redis; what else an address could carry would be silently left out. */
+function isCache(text: string): boolean {
+  if (text === "memory") return true;
+  if (!/^rediss?:\/\/[^/]/.test(text) || !URL.canParse(text)) return false;
+  const { hostname, pathname, search, hash } = new URL(text);
+  return hostname !== "" && /^(\/\d{0,4})?$/.test(pathname) && search === "" && hash === "";
 }
 
 /** Whether only this machine can reach a server listening on `host`. */
@@ -191,7 +199,22 @@ export const settings = z.strictObject({
     "Where messages are kept; plain `sqlite` is the file `parley.sqlite` in the data folder.",
     "sqlite, sqlite:PATH",
   ),
-  cache: choice("memory", ["memory"], "Where what may be forgotten is kept."),
+  cache: leaf(
+    z.string().max(1024).refine(isCache).default("memory"),
+    "Where what may be forgotten is kept; nodes that share a Redis share rates and presence.",
+    "memory, redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], rediss://…",
+    { secret: "password" },
+  ),
+  cacheTimeoutMs: whole(25, 1, 1_000, "How long anything waits for Redis before it goes on without, milliseconds."),
+  cachePrefix: leaf(
+    z
+      .string()
+      .regex(/^[A-Za-z0-9._:-]{1,64}$/)
+      .default("parley"),
+    "Begins every key in Redis; the generation of the data follows, so that deployments do not meet.",
+    "1 to 64 of A-Z a-z 0-9 . _ : -",
+  ),
+  cacheEntriesMax: whole(100_000, 1, 10_000_000, "Most entries of the memory cache; each takes a few hundred bytes."),
   logLevel: choice(
     "info",
     ["trace", "debug", "info", "warn", "error", "fatal", "silent"],

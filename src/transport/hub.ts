@@ -4,8 +4,12 @@ import type { Gateway } from "../actors/gateway";
 import { Presence } from "../actors/presence";
 import type { Watched } from "../actors/presence";
 import { Rate } from "../actors/rate";
+import type { RateRule } from "../actors/rate";
+import type { OtherNodes } from "../actors/other-nodes";
+import type { RemotePresence } from "../actors/remote-presence";
 import type { RowSource } from "../actors/rows";
 import type { Directory, PersonRates, SessionHandle, SessionSettings } from "../actors/session-world";
+import type { SharedRates, Spender, Tally } from "../actors/shared-rates";
 import type { Clock } from "../lib/clock";
 import type { Log } from "../lib/log";
 import type { ConversationId, UserId } from "../protocol/ids";
@@ -30,29 +34,40 @@ export interface HubDeps {
   readonly log: Log;
   readonly meter: HubMeter;
   readonly settings: SessionSettings;
+  /** What other nodes have a part in; absent or null where there are none. */
+  readonly others?: OtherNodes | null;
 }
 
 /** One person's sessions here. Exists while there are any. */
-class Person implements PersonRates {
+class Person implements PersonRates, Spender {
   readonly user: UserId;
   readonly #settings: SessionSettings;
   readonly #rate: Rate;
+  readonly #shared: SharedRates | null;
+  readonly #tally: Tally | null;
   /** Head of a list linked by `sibling`: most people have one session. */
   first: SessionHandle | null = null;
   feed: PersonFeed | null = null;
 
-  constructor(user: UserId, settings: SessionSettings, now: number) {
+  constructor(user: UserId, settings: SessionSettings, shared: SharedRates | null, now: number) {
     this.user = user;
     this.#settings = settings;
-    this.#rate = new Rate(this.#rule, now);
+    this.#rate = new Rate(this.rule, now);
+    this.#shared = shared;
+    this.#tally = shared?.tally(this, now) ?? null;
   }
 
-  get #rule(): { perSecond: number; burst: number } {
+  get rule(): RateRule {
     return { perSecond: this.#settings.rates.userPerSecond, burst: this.#settings.rates.userBurst };
   }
 
   take(nowMs: number): number {
-    return this.#rate.take(this.#rule, nowMs);
+    if (this.#tally !== null) this.#shared?.spent(this.#tally, nowMs);
+    return this.#rate.take(this.rule, nowMs);
+  }
+
+  charge(amount: number, elapsedMs: number, nowMs: number): void {
+    this.#rate.charge(this.rule, amount, elapsedMs, nowMs);
   }
 
   *sessions(): Generator<SessionHandle> {
@@ -80,13 +95,16 @@ export class Hub implements Gateway, Directory {
   readonly #deps: HubDeps;
   readonly #people = new Map<UserId, Person>();
   readonly #presence: Presence;
+  readonly #elsewhere: RemotePresence | null;
   #publisher: Publisher | null = null;
   #rows: RowSource | null = null;
   #sessions = 0;
 
   constructor(deps: HubDeps) {
     this.#deps = deps;
-    this.#presence = new Presence(deps.clock, (user) => this.#people.get(user)?.online ?? false);
+    const isHere = (user: UserId): boolean => this.#people.get(user)?.online ?? false;
+    this.#elsewhere = deps.others?.watchPresence(isHere, (user) => this.#presence.changed(user)) ?? null;
+    this.#presence = new Presence(deps.clock, isHere, this.#elsewhere);
   }
 
   /** Before the first connection: what is published until then has nobody to go to. */
@@ -146,7 +164,7 @@ export class Hub implements Gateway, Directory {
     const { clock, settings } = this.#deps;
     const known = this.#people.get(user);
     if (known && known.count >= settings.connections.perUser) return null;
-    const person = known ?? new Person(user, settings, clock.monotonic());
+    const person = known ?? new Person(user, settings, this.#deps.others?.rates ?? null, clock.monotonic());
     if (!known) this.#people.set(user, person);
     session.sibling = person.first;
     person.first = session;
@@ -156,7 +174,9 @@ export class Hub implements Gateway, Directory {
 
   opened(session: SessionHandle): void {
     const person = this.#personOf(session);
-    if (person) this.#presence.changed(person.user);
+    if (!person) return;
+    this.#elsewhere?.here(person.user);
+    this.#presence.changed(person.user);
   }
 
   leave(session: SessionHandle): void {
@@ -166,10 +186,11 @@ export class Hub implements Gateway, Directory {
     person.feed?.forget(session);
     this.#sessions--;
     if (person.first === null) this.#people.delete(person.user);
+    if (!person.online) this.#elsewhere?.gone(person.user);
     this.#presence.changed(person.user);
   }
 
-  watch(session: SessionHandle, users: readonly UserId[]): readonly Watched[] {
+  watch(session: SessionHandle, users: readonly UserId[]): readonly Watched[] | Promise<readonly Watched[]> {
     return this.#presence.watch(session, users);
   }
 
