@@ -17,7 +17,7 @@ export interface MarkListener {
 }
 
 /** Reads of the log run in steps of this many entries. */
-const countStep = 50_000;
+const countStep = 10_000;
 
 const nowhere: Mark = { seq: 0, ordinal: 0, own: 0 };
 

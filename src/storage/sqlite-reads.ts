@@ -3,15 +3,14 @@ import type { Cancel, Clock } from "../lib/clock";
 import { AppError } from "../lib/errors";
 import { WorkerFailure, WorkerLink } from "./sqlite-link";
 import { answers } from "./sqlite-answers";
+import { laneOf, lanes } from "./sqlite-lanes";
+import type { LaneName } from "./sqlite-lanes";
 import { unpackBatch } from "./sqlite-packing";
 import type { ReadAnswer, ReadName } from "./sqlite-reader";
 import type { Store } from "./store";
 
 /** Most reads that wait; past it they are rejected at once. */
 const readsMax = 10_000;
-/** Reads handed over together, at most, and hand-overs under way at once: what waits meanwhile becomes the next one. */
-const batchMax = 32;
-const batchesMax = 2;
 /** How long an activation waits for a dead writer's transaction to be decided, milliseconds. */
 const settleMs = 5000;
 const respawnFirstMs = 10;
@@ -24,15 +23,24 @@ interface Waiting {
   reject(error: Error): void;
 }
 
-/** Owns the reading thread. Answers come in the order asked. */
+interface Lane {
+  readonly name: LaneName;
+  queue: Waiting[];
+  /** Hand-overs under way. */
+  batches: number;
+}
+
+/** Owns the reading thread. Within a lane, answers come in the order asked. */
 export class ReadLink {
   readonly #file: string;
   readonly #clock: Clock;
   readonly #observe: (name: string, ms: number) => void;
   #link: WorkerLink;
   #waiting = 0;
-  #queue: Waiting[] = [];
-  #batches = 0;
+  readonly #lanes: Readonly<Record<LaneName, Lane>> = {
+    short: { name: "short", queue: [], batches: 0 },
+    long: { name: "long", queue: [], batches: 0 },
+  };
   #scheduled = false;
   #respawnMs = respawnFirstMs;
   #timer: Cancel | null = null;
@@ -66,35 +74,40 @@ export class ReadLink {
   /** The first read of an idle store leaves with the others of its event. */
   #ask(name: ReadName, args: readonly unknown[]): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      this.#queue.push({ name, args, resolve, reject });
-      if (this.#scheduled || this.#batches >= batchesMax) return;
+      const lane = this.#lanes[laneOf(name, args)];
+      lane.queue.push({ name, args, resolve, reject });
+      if (this.#scheduled || lane.batches >= lanes[lane.name].batchesMax) return;
       this.#scheduled = true;
       queueMicrotask(() => {
         this.#scheduled = false;
-        this.#pump();
+        this.#pump(this.#lanes.short);
+        this.#pump(this.#lanes.long);
       });
     });
   }
 
-  #pump(): void {
-    while (this.#queue.length > 0 && this.#batches < batchesMax) {
-      const batch = this.#queue.splice(0, batchMax);
-      this.#batches++;
-      void this.#run(batch).finally(() => {
-        this.#batches--;
-        this.#pump();
+  #pump(lane: Lane): void {
+    const { batchMax, batchesMax } = lanes[lane.name];
+    while (lane.queue.length > 0 && lane.batches < batchesMax) {
+      const batch = lane.queue.splice(0, batchMax);
+      lane.batches++;
+      void this.#run(lane, batch).finally(() => {
+        lane.batches--;
+        this.#pump(lane);
       });
     }
   }
 
-  async #run(batch: readonly Waiting[]): Promise<void> {
+  async #run(lane: Lane, batch: readonly Waiting[]): Promise<void> {
     try {
       const asked = batch.map(({ name, args }) => [name, args]);
       const answered = unpackBatch(await this.#link.ask("reads", asked)) as readonly ReadAnswer[];
-      batch.forEach(({ resolve, reject }, at) => {
-        const [failure, values] = answered[at] ?? ["the reader did not say", null];
-        if (failure === null) resolve(values);
-        else reject(new WorkerFailure(failure));
+      if (answered.length === 0) throw new WorkerFailure("the reader did not say");
+      // What the reader left, because one before it took long, goes first with the next hand-over.
+      lane.queue.unshift(...batch.slice(answered.length));
+      answered.forEach(([failure, values], at) => {
+        if (failure === null) batch[at]?.resolve(values);
+        else batch[at]?.reject(new WorkerFailure(failure));
       });
     } catch (error) {
       for (const { reject } of batch) reject(error as Error);
