@@ -43,11 +43,14 @@ export class Script {
     this.#steps = this.#plan();
   }
 
-  /** Goes on to the end, or until the server is gone: then it answers the name of the step that was under way. */
-  async play(): Promise<string | null> {
+  /**
+   * Goes on to the end, or until the server is gone: then it answers the name of the step that was under way.
+   * @param share of its steps after which it stops for this time
+   */
+  async play(share = 1): Promise<string | null> {
     let gone = false;
     void this.#server.exited.then(() => (gone = true));
-    for (; this.#next < this.#steps.length; this.#next++) {
+    for (; this.#next < this.#steps.length * share; this.#next++) {
       const step = this.#steps[this.#next] as Step;
       const deadline = performance.now() + stepMsMax;
       while (!(await this.#tried(step))) {
