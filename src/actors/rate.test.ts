@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { Rate } from "./rate";
+import { PersonRate, Rate } from "./rate";
 
 const rule = { perSecond: 10, burst: 3 };
 
@@ -24,4 +24,23 @@ test("calls it a flood when a whole burst of refusals was ignored", () => {
     return rate.flooded(rule);
   });
   expect(floods).toEqual([false, false, false, false, false, false, true]);
+});
+
+test("what was spent elsewhere is charged, down to a debt of a second, and a tenth of the rate is kept", () => {
+  const rate = new PersonRate(rule, 0);
+  rate.charge(rule, 1, 0);
+  expect([1, 2].map(() => rate.take(rule, 0))).toEqual([0, 0]);
+  expect(rate.take(rule, 0)).toBe(100);
+  const lied = new PersonRate(rule, 0);
+  lied.charge(rule, 1e9, 0);
+  expect(lied.take(rule, 0)).toBe(700); // 0.3 of the kept part is there, and 1 a second comes
+  expect(lied.take(rule, 700)).toBe(0);
+  expect(lied.take(rule, 1_100)).toBe(0);
+});
+
+test("others' word narrows a rate and never widens it", () => {
+  const [alone, charged] = [new PersonRate(rule, 0), new PersonRate(rule, 0)];
+  charged.charge(rule, 0, 0);
+  for (const now of [0, 0, 0, 0, 10, 150, 400, 400, 400, 400, 400, 9_000])
+    expect(charged.take(rule, now)).toBeGreaterThanOrEqual(alone.take(rule, now));
 });

@@ -7,9 +7,6 @@ export interface RateRule {
   readonly burst: number;
 }
 
-/** The part of what there is, and of what comes in, that {@link Rate.charge} always leaves. */
-const keptShare = 0.1;
-
 /** One bucket. Starts full. */
 export class Rate {
   #tokens: number;
@@ -26,29 +23,90 @@ export class Rate {
    * A refusal costs one too, down to a debt of `burst`: see {@link flooded}.
    */
   take(rule: RateRule, now: number): number {
-    this.#fill(rule, now);
+    this.#tokens = Math.min(rule.burst, this.#tokens + ((now - this.#at) * rule.perSecond) / 1000);
+    this.#at = now;
     this.#tokens -= 1;
     if (this.#tokens >= 0) return 0;
     return Math.max(1, Math.ceil(((1 - this.#tokens) * 1000) / rule.perSecond));
   }
 
-  /**
-   * Takes what was spent elsewhere during the last `elapsedMs`. A tenth is left of what there is and of what came in meanwhile,
-   * so that whoever is charged, rightly or not, goes on more slowly and is never shut out.
-   */
-  charge(rule: RateRule, amount: number, elapsedMs: number, now: number): void {
-    this.#fill(rule, now);
-    const most = Math.max(0, this.#tokens) + (elapsedMs * rule.perSecond) / 1000;
-    this.#tokens -= Math.min(amount, most * (1 - keptShare));
+  /** What could be taken at the last call; below 0 after refusals. */
+  get left(): number {
+    return this.#tokens;
   }
 
   /** Whether refusals were ignored for a whole burst. */
   flooded(rule: RateRule): boolean {
     return this.#tokens < -rule.burst;
   }
+}
+
+/** The part of a rate that stays to somebody whatever they are said to have spent elsewhere. */
+const keptShare = 0.1;
+
+/**
+ * What others leave of one rate: charged with what was spent elsewhere, it refuses, but never for longer than a second and
+ * never the last tenth of the rate. Stands behind the bucket of this node, which is the limit without anybody's word.
+ */
+class SharedRate {
+  #tokens: number;
+  #kept: number;
+  #at: number;
+
+  /** @param left what this node's own bucket has left */
+  constructor(rule: RateRule, left: number, now: number) {
+    this.#tokens = left;
+    this.#kept = rule.burst * keptShare;
+    this.#at = now;
+  }
+
+  /** Somebody spent this much elsewhere. */
+  charge(rule: RateRule, amount: number, now: number): void {
+    this.#fill(rule, now);
+    this.#tokens = Math.max(this.#tokens - amount, -rule.perSecond);
+  }
+
+  /** As {@link Rate.take}; a refusal costs nothing. */
+  take(rule: RateRule, now: number): number {
+    this.#fill(rule, now);
+    if (this.#tokens >= 1) this.#tokens -= 1;
+    else if (this.#kept >= 1) this.#kept -= 1;
+    else return this.#waitMs(rule);
+    return 0;
+  }
+
+  #waitMs({ perSecond }: RateRule): number {
+    const seconds = Math.min((1 - this.#tokens) / perSecond, (1 - this.#kept) / (perSecond * keptShare));
+    return Math.max(1, Math.ceil(seconds * 1000));
+  }
 
   #fill(rule: RateRule, now: number): void {
-    this.#tokens = Math.min(rule.burst, this.#tokens + ((now - this.#at) * rule.perSecond) / 1000);
+    const came = ((now - this.#at) * rule.perSecond) / 1000;
+    this.#tokens = Math.min(rule.burst, this.#tokens + came);
+    // One token at least, or nothing could ever be taken from a small one.
+    this.#kept = Math.min(Math.max(1, rule.burst * keptShare), this.#kept + came * keptShare);
     this.#at = now;
+  }
+}
+
+/** A person's rate: this node's own bucket, and behind it, once others were heard of, what they leave. */
+export class PersonRate {
+  readonly #own: Rate;
+  #shared: SharedRate | null = null;
+
+  constructor(rule: RateRule, now: number) {
+    this.#own = new Rate(rule, now);
+  }
+
+  /** As {@link Rate.take}. */
+  take(rule: RateRule, now: number): number {
+    const waitMs = this.#own.take(rule, now);
+    return waitMs > 0 || this.#shared === null ? waitMs : this.#shared.take(rule, now);
+  }
+
+  /** Others spent this much lately. Only narrows what this node lets through, and never by more than {@link SharedRate} says. */
+  charge(rule: RateRule, amount: number, now: number): void {
+    this.#shared ??= new SharedRate(rule, Math.max(0, this.#own.left), now);
+    this.#shared.charge(rule, amount, now);
   }
 }

@@ -24,8 +24,8 @@ export const exchangeLimits = {
 export interface Spender {
   readonly user: UserId;
   readonly rule: RateRule;
-  /** Others spent this much within the last `elapsedMs`. */
-  charge(amount: number, elapsedMs: number, nowMs: number): void;
+  /** Others spent this much since the last exchange, lately. */
+  charge(amount: number, nowMs: number): void;
 }
 
 /** What it is made of. */
@@ -116,10 +116,10 @@ function forget(tally: Tally, now: number): void {
 
 /** Charges what the sum grew by beyond what was told from here. A first sum, and one that was forgotten between, says nothing yet. */
 function settle(tally: Tally, by: number, sum: number | null, now: number): void {
-  const { sum: before, exchangedAt } = tally;
+  const { sum: before } = tally;
   if (sum === null) return forget(tally, now);
   tally.sum = sum;
   tally.exchangedAt = now;
   const others = before === null ? 0 : sum - before - by;
-  if (others > 0) tally.spender.charge(others, now - exchangedAt, now);
+  if (others > 0) tally.spender.charge(others, now);
 }

@@ -3,7 +3,7 @@
 import type { Gateway } from "../actors/gateway";
 import { Presence } from "../actors/presence";
 import type { Watched } from "../actors/presence";
-import { Rate } from "../actors/rate";
+import { PersonRate } from "../actors/rate";
 import type { RateRule } from "../actors/rate";
 import type { OtherNodes } from "../actors/other-nodes";
 import type { RemotePresence } from "../actors/remote-presence";
@@ -42,7 +42,7 @@ export interface HubDeps {
 class Person implements PersonRates, Spender {
   readonly user: UserId;
   readonly #settings: SessionSettings;
-  readonly #rate: Rate;
+  readonly #rate: PersonRate;
   readonly #shared: SharedRates | null;
   readonly #tally: Tally | null;
   /** Head of a list linked by `sibling`: most people have one session. */
@@ -52,7 +52,7 @@ class Person implements PersonRates, Spender {
   constructor(user: UserId, settings: SessionSettings, shared: SharedRates | null, now: number) {
     this.user = user;
     this.#settings = settings;
-    this.#rate = new Rate(this.rule, now);
+    this.#rate = new PersonRate(this.rule, now);
     this.#shared = shared;
     this.#tally = shared?.tally(this, now) ?? null;
   }
@@ -66,8 +66,8 @@ class Person implements PersonRates, Spender {
     return this.#rate.take(this.rule, nowMs);
   }
 
-  charge(amount: number, elapsedMs: number, nowMs: number): void {
-    this.#rate.charge(this.rule, amount, elapsedMs, nowMs);
+  charge(amount: number, nowMs: number): void {
+    this.#rate.charge(this.rule, amount, nowMs);
   }
 
   *sessions(): Generator<SessionHandle> {
