@@ -3,6 +3,7 @@
 import { Command, CommanderError } from "commander";
 import packageJson from "../package.json";
 import { runBackup, runRestore } from "./cli/backup";
+import { runCopy, runExport } from "./cli/copy";
 import { defaultUser } from "./cli/connect";
 import { CommandFailure, exitCodes, reasonOf } from "./cli/context";
 import type { CommandContext } from "./cli/context";
@@ -15,7 +16,8 @@ import { configureFailpoints } from "./lib/failpoints";
 const afterHelp = `
 Settings come from defaults, then the file, then PARLEY_* variables; "parley config" shows them.
 Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration, 3 another server took over the data,
-4 the server could not be reached or did not answer in time.`;
+4 the server or the database could not be reached or did not answer in time, 5 a copy differs from its source,
+6 a copy was stopped before it was done.`;
 
 function createProgram(context: CommandContext): Command {
   const program = new Command("parley")
@@ -26,6 +28,7 @@ function createProgram(context: CommandContext): Command {
     .addHelpText("after", afterHelp)
     .exitOverride();
   addServerCommands(program, context);
+  addDataCommands(program, context);
   addMessageCommands(program, context);
   return program;
 }
@@ -49,6 +52,9 @@ function addServerCommands(program: Command, context: CommandContext): void {
     .option("--ttl <time>", "life of the token, such as 30m, 12h, 7d", "12h")
     .option("--operator", "let it use the server API too")
     .action((user: string, _, command: Command) => runToken(context, user, command.optsWithGlobals()));
+}
+
+function addDataCommands(program: Command, context: CommandContext): void {
   program
     .command("backup")
     .description("copy the data to a file, consistently, also while the server runs")
@@ -60,6 +66,18 @@ function addServerCommands(program: Command, context: CommandContext): void {
     .argument("<file>")
     .option("--force", "replace the data that is there; it is kept beside it")
     .action((file: string, _, command: Command) => runRestore(context, file, command.optsWithGlobals()));
+  program
+    .command("copy")
+    .description("move all data from one store to another, both without a server (STORE: sqlite:PATH or mongodb://…)")
+    .requiredOption("--from <store>", "where the data is")
+    .requiredOption("--to <store>", "an empty store; or the unfinished copy, to go on with it")
+    .action((_, command: Command) => runCopy(context, command.optsWithGlobals()));
+  program
+    .command("export")
+    .description("write all data as lines of JSON, the same ones from every store")
+    .argument("<file>")
+    .option("--from <store>", "where the data is; else the configured store")
+    .action((file: string, _, command: Command) => runExport(context, file, command.optsWithGlobals()));
 }
 
 function addMessageCommands(program: Command, context: CommandContext): void {

@@ -15,6 +15,10 @@ export const exitCodes = {
   fenced: 3,
   /** The server could not be reached or did not answer in time; the same command may be repeated. */
   unreachable: 4,
+  /** A copy and its source do not hold the same. */
+  differs: 5,
+  /** A copy was stopped before it was done; the same command goes on where it was. */
+  stopped: 6,
 } as const;
 
 /** Ends a command with a sentence for the operator; {@link exitCodes} says which. */

@@ -1,7 +1,7 @@
 // The rows of a database file in canonical order, page by page: what both a source and the reading back of a target stand on.
 // Owned by copy-sqlite-source.ts and copy-sqlite-target.ts; every page is found by an index, none is sorted.
 import type { Database, Statement } from "bun:sqlite";
-import { keyColumns, pageBounds, transferColumns } from "./copy";
+import { keyColumns, pageBounds, PageInMaking, transferColumns } from "./copy";
 import type { Cell, TransferKind, TransferPage, TransferRow, TransferState } from "./copy";
 import { headSelect } from "./sqlite-rows";
 
@@ -125,7 +125,7 @@ export class SqliteRows {
     statement: Statement,
     first: string | number,
   ): Generator<readonly TransferRow[], void> {
-    const page = new Page();
+    const page = new PageInMaking();
     for (const [cid, conversation] of this.#listConversations((after?.[0] ?? "") as string)) {
       for (let from = conversation === after?.[0] ? after[1] : first; ; ) {
         const limit = Math.min(entriesAtOnce, pageBounds.rows - page.rows.length);
@@ -149,29 +149,6 @@ export class SqliteRows {
       first = found.at(-1)?.[1] ?? first;
       skip = 1;
     }
-  }
-}
-
-/** Rows that make up one page. */
-class Page {
-  rows: TransferRow[] = [];
-  #bytes = 0;
-
-  get isFull(): boolean {
-    return this.rows.length >= pageBounds.rows || this.#bytes >= pageBounds.bytes;
-  }
-
-  add(row: TransferRow): void {
-    this.rows.push(row);
-    const last = row.at(-1);
-    this.#bytes += last instanceof Uint8Array ? last.length : 0;
-  }
-
-  take(): readonly TransferRow[] {
-    const { rows } = this;
-    this.rows = [];
-    this.#bytes = 0;
-    return rows;
   }
 }
 

@@ -50,6 +50,30 @@ export const keyColumns: Readonly<Record<TransferKind, 1 | 2>> = {
 /** Most rows of one page, and bytes past which it takes no further row. */
 export const pageBounds = { rows: 1000, bytes: 1024 * 1024 } as const;
 
+/** Rows that are to make up one page within {@link pageBounds}. */
+export class PageInMaking {
+  rows: TransferRow[] = [];
+  #bytes = 0;
+
+  /** Whether it should be taken now. */
+  get isFull(): boolean {
+    return this.rows.length >= pageBounds.rows || this.#bytes >= pageBounds.bytes;
+  }
+
+  add(row: TransferRow): void {
+    this.rows.push(row);
+    for (const cell of row) if (cell instanceof Uint8Array) this.#bytes += cell.length;
+  }
+
+  /** The rows so far; it begins anew. */
+  take(): readonly TransferRow[] {
+    const { rows } = this;
+    this.rows = [];
+    this.#bytes = 0;
+    return rows;
+  }
+}
+
 /**
  * Rows that a feed row's commit produces and that its store may not have written yet (MongoDB writes the feed first): what
  * {@link SettlingTarget.settle} applies where the person's row is behind them.

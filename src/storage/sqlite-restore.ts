@@ -42,7 +42,7 @@ export interface Restored {
  * Epochs taken after the backup was made are not in it; a jump past any number that can have been minted since keeps a
  * forgotten server of the old data fenced.
  */
-const epochLeap = 1_000_000;
+export const epochLeap = 1_000_000;
 
 /** Restores a backup. Rejects with a {@link StartupError} that says the fix; the target then is as it was. */
 export async function restoreSqlite(options: RestoreOptions): Promise<Restored> {
