@@ -4,7 +4,7 @@ import type { UserId } from "../protocol/ids";
 import type { CursorRow } from "../storage/store";
 
 /** Cursor rows kept in memory, beside those held. */
-export const cachedCursorsMax = 20_000;
+const cachedCursorsMax = 20_000;
 /** So much of the bound is left once rows were let go of, so that it is not done for each. */
 const keptShare = 0.9;
 

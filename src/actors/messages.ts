@@ -58,6 +58,8 @@ export type UserAsk =
   | { readonly op: "signOut"; readonly device: DeviceId | null }
   /** Answers `Results["devices"]`. */
   | { readonly op: "devices" }
+  /** Answers the SettingsTuple of one conversation. */
+  | { readonly op: "settingsOf"; readonly conversation: ConversationId }
   /** Answers `Results["settings"]`; `no_access` without a membership. */
   | { readonly op: "settings"; readonly args: Args<"settings"> };
 

@@ -4,7 +4,7 @@ import { toAppError } from "../lib/errors";
 import { encodePush } from "../protocol/codec";
 import type { ConversationId, UserId } from "../protocol/ids";
 import type { TotalsTuple } from "../protocol/operations";
-import { noSettings, toRow } from "./rows";
+import { toRow } from "./rows";
 import { sessionLimits } from "./session-world";
 import type { SessionHandle } from "./session-world";
 
@@ -54,10 +54,7 @@ class LateRows {
     const session = this.#session;
     const { rows } = session.world;
     const user = session.user as UserId;
-    // The owner may take long, and settings read before it would undo what the feed has told meanwhile.
-    if ((await rows.ask(conversation, user, sessionLimits.askMs)) === null) return;
-    const settings = (await rows.settings(user, [conversation])).get(conversation) ?? noSettings;
-    await rows.settled(conversation, user, sessionLimits.askMs, (part) => {
+    await rows.settled(conversation, user, sessionLimits.askMs, (part, settings) => {
       if (part === null || session.state !== "open") return;
       const row = toRow(conversation, part, settings);
       if (this.#totals) this.#totals = addTo(this.#totals, row[7], settings[0]);

@@ -3,7 +3,7 @@ import { AppError } from "../lib/errors";
 import type { ConversationId, Seq, UserId } from "../protocol/ids";
 import type { PlacedActor } from "./actor";
 import type { RowPart } from "./messages";
-import { RowSource } from "./rows";
+import { noSettings, RowSource } from "./rows";
 
 const ada = "ada" as UserId;
 const id = `g${"A".repeat(22)}` as ConversationId;
@@ -23,7 +23,8 @@ function source(answers: readonly (Seq | AppError)[], heads: readonly (Seq | nul
   let asks = 0;
   let looks = 0;
   const router = {
-    ask: async () => {
+    ask: async (kind: string) => {
+      if (kind === "user") return noSettings;
       const answer = answers[asks++] as Seq | AppError;
       if (answer instanceof AppError) throw answer;
       return partAt(answer);

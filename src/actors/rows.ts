@@ -7,7 +7,7 @@ import { unreadOf } from "../protocol/unread";
 import type { Mark } from "../protocol/unread";
 import type { Store, SyncRow } from "../storage/store";
 import type { Router } from "./actor";
-import type { ConversationPeek, RowPart } from "./messages";
+import type { ConversationPeek, RowPart, UserAsk } from "./messages";
 
 /** What a conversation's activation on this node says of one member at this moment. */
 export type Peeked = NonNullable<ReturnType<ConversationPeek["peek"]>>;
@@ -64,24 +64,35 @@ export class RowSource {
   }
 
   /**
-   * A row that holds at the moment `use` is called with it, so that whoever subscribes in `use` misses nothing and nobody
-   * who was removed is subscribed. Null: not a member. Rejects with a retryable AppError where the owner does not answer,
+   * The person's settings of one conversation as their owner has them when it answers: nothing that their sessions were told
+   * before is newer. Rejects with an AppError where the owner does not answer in time.
+   */
+  async settingsNow(user: UserId, conversation: ConversationId, timeoutMs: number): Promise<SettingsTuple> {
+    const ask: UserAsk = { op: "settingsOf", conversation };
+    return (await this.#router.ask("user", user, ask, timeoutMs)) as SettingsTuple;
+  }
+
+  /**
+   * A row, and its settings, that hold at the moment `use` is called with them, so that whoever subscribes in `use` misses
+   * nothing and nobody who was removed is subscribed. Null: not a member. Rejects with a retryable AppError where the owner does not answer,
    * or where the conversation never stood still.
    */
   async settled<T>(
     conversation: ConversationId,
     user: UserId,
     timeoutMs: number,
-    use: (part: RowPart | null) => T,
+    use: (part: RowPart | null, settings: SettingsTuple) => T,
   ): Promise<T> {
     for (let tries = 0; tries < settleTries; tries++) {
       const part = await this.ask(conversation, user, timeoutMs);
-      if (part === null || this.holds(conversation, user, part)) return use(part);
+      if (part === null) return use(null, noSettings);
+      const settings = await this.settingsNow(user, conversation, timeoutMs);
+      if (this.holds(conversation, user, part)) return use(part, settings);
     }
     throw new AppError("store_unavailable", "the conversation is too busy to be read");
   }
 
-  /** The person's settings of conversations, as their feed has them now. */
+  /** The person's settings of conversations, as their stored feed has them: older by what is on its way. */
   async settings(user: UserId, conversations: readonly ConversationId[]): Promise<Map<ConversationId, SettingsTuple>> {
     if (conversations.length === 0) return new Map();
     const rows = await this.#store.readMemberships(user, conversations);

@@ -6,7 +6,7 @@ import { limits } from "../protocol/limits";
 import type { Args, OperationName, Results } from "../protocol/operations";
 import { conversationIdFor } from "./conversation-id";
 import type { ConversationAsk, ConversationOperation, UserAsk } from "./messages";
-import { noSettings, toRow } from "./rows";
+import { toRow } from "./rows";
 import { pushLateRows } from "./rows-late";
 import { mergeFaults, readArgs, readSend } from "./session-args";
 import { hello, refresh } from "./session-hello";
@@ -155,8 +155,7 @@ async function get(call: Call, [conversation]: Args<"get">): Promise<Results["ge
   const user = userOf(call);
   const part = await rows.ask(conversation, user, call.timeoutMs);
   if (part === null) throw new AppError("no_access");
-  const settings = await rows.settings(user, [conversation]);
-  return toRow(conversation, part, settings.get(conversation) ?? noSettings);
+  return toRow(conversation, part, await rows.settingsNow(user, conversation, call.timeoutMs));
 }
 
 async function feed(call: Call, [after, limit]: Args<"feed">): Promise<Results["feed"]> {

@@ -274,3 +274,18 @@ test("a sign-out whose outcome nobody knew closes the sockets once the store is 
   expect(await codeOf(signIn("phone"))).toBe("signed_out");
   expect(trace).toContain("out ann phone");
 });
+
+test("settings asked for while a change of them is under way are answered as they are after it", async () => {
+  const { ask, added, feed } = await world();
+  await ask({ op: "ensure" });
+  await ask(added(5));
+  const changed = ask({ op: "settings", args: [group, { muted: true }] });
+  const asked = ask<readonly boolean[]>({ op: "settingsOf", conversation: group });
+  expect(await asked).toEqual([true, false]);
+  expect(feed.at(-1)?.slice(1, 3) as unknown).toEqual(["settings", group]);
+  await changed;
+  expect(await ask<readonly boolean[]>({ op: "settingsOf", conversation: `g${"B".repeat(22)}` })).toEqual([
+    false,
+    false,
+  ]);
+});

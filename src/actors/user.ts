@@ -3,13 +3,14 @@
 import type { Clock } from "../lib/clock";
 import { AppError } from "../lib/errors";
 import type { ConversationId, DeviceId, UserId, UserSeq } from "../protocol/ids";
-import type { FeedTuple, Results } from "../protocol/operations";
+import type { FeedTuple, Results, SettingsTuple } from "../protocol/operations";
 import type { DeviceRow, MembershipRow, Store, UserRow } from "../storage/store";
 import type { ActorKind, PlacedActor, PlacedContext, Reply } from "./actor";
 import type { KindLimits } from "./conversation";
 import type { Gateway } from "./gateway";
 import { LostActivations } from "./lost-activations";
 import type { MembershipTell, SignedIn, UserAsk, UserTell } from "./messages";
+import { noSettings } from "./rows";
 import { isOut, signedOut, UserDevices } from "./user-devices";
 
 /** What every person's actor shares. */
@@ -125,6 +126,8 @@ class UserActor implements PlacedActor {
         return Promise.resolve(this.#devices.list(this.#ctx.clock.now()));
       case "settings":
         return this.#settings(ask);
+      case "settingsOf":
+        return this.#settingsOf(ask.conversation);
       case "membership":
         return this.#membership(ask);
       case "reopen":
@@ -187,6 +190,12 @@ class UserActor implements PlacedActor {
       memberships: [row],
     });
     return [this.#user?.userSeq ?? 0];
+  }
+
+  /** Read in a turn of its own, so that no commit is under way that sessions hear of before the answer. */
+  async #settingsOf(conversation: ConversationId): Promise<SettingsTuple> {
+    const row = await this.#membershipOf(conversation);
+    return row ? [row.muted, row.markedUnread] : noSettings;
   }
 
   async #membership(tell: MembershipTell): Promise<void> {
