@@ -32,6 +32,8 @@ interface Item {
 /** Messages in one send, and in one of a queue that has grown long. */
 const batchMax = { usual: 4, long: 100 } as const;
 const longQueue = 20;
+/** Whom a message mentions: members or not, and one who does not exist. */
+const mentioned = ["ann", "bob", "cat", "dan", "nobody"] as UserId[];
 /** Requests kept to be sent once more, long after. */
 const keptMax = 40;
 
@@ -71,7 +73,9 @@ export class ChatSession {
 
   send(conversation: ConversationId, flags: number | null): void {
     const clientId = this.nextId();
-    const body: MessageBody = [`text ${clientId}`, null, null, null, null, null, flags];
+    const { random } = this.#world.schedule;
+    const mentions = random.chance(0.1) ? [random.pick(mentioned)] : null;
+    const body: MessageBody = [`text ${clientId}`, null, null, null, mentions, null, flags];
     const item = { clientId, body, after: this.#world.acked.get(conversation) ?? 0 };
     const items = this.#outbox.get(conversation);
     if (items) items.push(item);

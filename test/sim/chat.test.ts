@@ -19,7 +19,7 @@ test(
     // A world in which nothing goes wrong proves little: each of these has to come up.
     const done = ["sent", "read", "join", "leave", "add", "remove", "crash", "takeOver", "restart", "synced"];
     const asked = ["row", "entries", "history", "members", "readers"];
-    const faults = ["send store_unavailable", "send outcome_unknown", "send internal"];
+    const faults = ["send store_unavailable", "send outcome_unknown", "send internal", "send unknown_user"];
     if (ran > 500) expect([...done, ...asked, ...faults].filter((what) => !seen[what])).toEqual([]);
   },
   timeoutMs,
