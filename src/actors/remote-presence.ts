@@ -115,7 +115,8 @@ export class RemotePresence {
     // Past a batch they wait for their turn.
     if (unsure.length === 0 || this.#wanted.size + unsure.length > presenceLimits.batchMax) return Promise.resolve();
     for (const user of unsure) this.#wanted.add(user);
-    return (this.#round ??= this.#nextRound());
+    this.#round ??= this.#nextRound();
+    return this.#round;
   }
 
   #isUnsure(user: UserId): boolean {

@@ -62,7 +62,7 @@ export class SharedRates {
     return { spender, untold: 0, since: now, sum: null, exchangedAt: 0 };
   }
 
-  /** Counts one request. Costs a few comparisons, never a command. */
+  /** Counts one request that was let through. Costs a few comparisons, never a command. */
   spent(tally: Tally, now: number): void {
     if (tally.sum !== null && now - tally.exchangedAt > exchangeLimits.windowMs) forget(tally, now);
     if (tally.sum === null && now - tally.since > exchangeLimits.windowMs) forget(tally, now);
@@ -100,7 +100,7 @@ export class SharedRates {
     const additions = batch.map(({ tally, by }) => ({ key: `spent:${tally.spender.user}`, by }));
     const sums = await cache.count(additions, exchangeLimits.lifeMs);
     const now = clock.monotonic();
-    batch.forEach(({ tally, by }, i) => settle(tally, by, sums[i] ?? null, now));
+    for (const [i, { tally, by }] of batch.entries()) settle(tally, by, sums[i] ?? null, now);
     const known = sums.filter((sum) => sum !== null).length;
     meter.cacheRead("rates", known, batch.length - known);
     this.#busy = false;

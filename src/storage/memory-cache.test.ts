@@ -21,3 +21,13 @@ test("past its limit the entry used longest ago makes room", async () => {
   await cache.put([{ key: "c", value: 3 }], 1_000);
   expect(await cache.get(["a", "b", "c"])).toEqual([1, null, 3]);
 });
+
+test("an entry expires by the clock it was given, also one put at its very beginning", async () => {
+  const clock = { at: 0, monotonic: () => clock.at };
+  const cache = new MemoryCache({ clock, entriesMax: 10 });
+  await cache.put([{ key: "a", value: 1 }], 1_000);
+  clock.at = 1_000;
+  expect(await cache.get(["a"])).toEqual([1]);
+  clock.at = 1_001;
+  expect(await cache.get(["a"])).toEqual([null]);
+});

@@ -30,7 +30,8 @@ export class MemoryCache implements Cache {
       // Each entry brings its own life; the library wants a default before it looks at any.
       ttl: 1,
       ttlResolution: 0,
-      perf: { now: () => clock.monotonic() },
+      // Never 0, which the library takes for "never expires".
+      perf: { now: () => clock.monotonic() + 1 },
     });
   }
 

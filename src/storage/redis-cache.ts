@@ -84,7 +84,7 @@ export class RedisCache implements Cache {
       ]),
     );
     const wrong: string[] = [];
-    places.forEach(({ key }, i) => this.#valueOf(answers?.[2 * i], key, wrong));
+    for (const [i, { key }] of places.entries()) this.#valueOf(answers?.[2 * i], key, wrong);
     this.#clear(wrong);
   }
 

@@ -62,8 +62,9 @@ class Person implements PersonRates, Spender {
   }
 
   take(nowMs: number): number {
-    if (this.#tally !== null) this.#shared?.spent(this.#tally, nowMs);
-    return this.#rate.take(this.rule, nowMs);
+    const waitMs = this.#rate.take(this.rule, nowMs);
+    if (waitMs === 0 && this.#tally !== null) this.#shared?.spent(this.#tally, nowMs);
+    return waitMs;
   }
 
   charge(amount: number, nowMs: number): void {
