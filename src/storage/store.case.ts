@@ -5,6 +5,7 @@ import { commitCases } from "./store-commit.case";
 import { cursorCases } from "./store-cursor.case";
 import { feedCases } from "./store-feed.case";
 import { fenceCases } from "./store-fence.case";
+import { openCases } from "./store-open.case";
 import { rangeCases } from "./store-range.case";
 import { readCases } from "./store-read.case";
 import { syncCases } from "./store-sync.case";
@@ -15,6 +16,7 @@ export function storeContract(name: string, open: OpenSubject): void {
   describe(`the ${name} store`, () => {
     describe("commit", () => commitCases(open));
     describe("fencing", () => fenceCases(open));
+    describe("open and closed", () => openCases(open));
     describe("cursors and totals", () => cursorCases(open));
     describe("ranges", () => rangeCases(open));
     describe("reads", () => readCases(open));
