@@ -96,7 +96,7 @@ export class SqliteRows {
     using statement = this.#db.prepare(
       `SELECT ${columns.join(", ")} FROM ${kind} WHERE ${beyond} ORDER BY ${keys.join(", ")} LIMIT ${pageBounds.rows}`,
     );
-    for (let from = after ?? keys.map(() => ""); ; ) {
+    for (let from = after?.slice(0, keys.length) ?? keys.map(() => ""); ; ) {
       const rows = statement.values(...from) as TransferRow[];
       if (rows.length > 0) yield rows;
       if (rows.length < pageBounds.rows) return;
