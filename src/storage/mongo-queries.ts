@@ -1,8 +1,9 @@
 // Every query that the MongoDB driver issues, as a table: collection, shape of the filter, order, and the index that serves it.
-// The driver's code takes collection, order and projection from here, so what the tests prove of the table holds for what is sent.
-import type { CollectionName, Documents } from "./mongo-schema";
+// Reads take collection, order and projection from here. What anything else sends is compared with the table by the command
+// monitor's test, so that what is proven of the table holds for every command.
+import type { CollectionName } from "./mongo-schema";
 
-/** What a query sends. `count` is an aggregation of `$match` and `$group`. */
+/** What a query sends. `count` is an aggregation of `$match` and `$group`; `insert` has its row for what must be unique. */
 export type MongoCommand = "find" | "count" | "insert" | "update" | "findAndModify" | "delete";
 
 /** One query. Fields that its filter names and that are not listed here fail the tests. */
@@ -218,5 +219,62 @@ export const syncQueries = {
   }),
 } as const;
 
-/** A query of some collection, with the documents it answers. */
-export type DocumentOf<Q extends MongoQuery> = Documents[Q["collection"]];
+/** What opening and committing send beside those reads. */
+export const ownerQueries = {
+  newestEpoch: query({ collection: "partitions", command: "find", equal: ["_id"], index: "_id" }),
+  claim: query({ collection: "partitions", command: "update", equal: ["_id"], also: ["epoch"], index: "_id" }),
+  head: query({ collection: "heads", command: "find", equal: ["_id"], index: "_id" }),
+  takeHead: query({ collection: "heads", command: "findAndModify", equal: ["_id"], also: ["epoch"], index: "_id" }),
+  writeHead: query({
+    collection: "heads",
+    command: "update",
+    equal: ["_id"],
+    also: ["epoch", "revision"],
+    index: "_id",
+  }),
+  dropHead: query({
+    collection: "heads",
+    command: "delete",
+    equal: ["_id"],
+    also: ["epoch", "revision"],
+    index: "_id",
+  }),
+  append: query({ collection: "entries", command: "insert", equal: [], index: "seq" }),
+  entryAt: query({ collection: "entries", command: "find", equal: ["conversation", "seq"], index: "seq" }),
+  entriesFrom: query({
+    collection: "entries",
+    command: "find",
+    equal: ["conversation"],
+    range: "seq",
+    sort: { seq: 1 },
+    index: "seq",
+  }),
+  tail: query({
+    collection: "entries",
+    command: "find",
+    equal: ["conversation"],
+    range: "seq",
+    sort: { seq: -1 },
+    index: "seq",
+  }),
+  participant: query({
+    collection: "participants",
+    command: "update",
+    equal: ["conversation", "user"],
+    index: "user",
+  }),
+} as const;
+
+/** What the server keeps of itself. */
+export const metaQueries = {
+  read: query({ collection: "meta", command: "find", equal: ["_id"], index: "_id" }),
+  write: query({ collection: "meta", command: "update", equal: ["_id"], also: ["schema", "value"], index: "_id" }),
+  nextEpoch: query({ collection: "meta", command: "findAndModify", equal: ["_id"], index: "_id" }),
+} as const;
+
+/** Every row of the table, by name. */
+export const mongoQueries: Readonly<Record<string, MongoQuery>> = Object.fromEntries(
+  Object.entries({ entryQueries, conversationQueries, personQueries, syncQueries, ownerQueries, metaQueries }).flatMap(
+    ([group, rows]) => Object.entries(rows).map(([name, row]) => [`${group.replace("Queries", "")}.${name}`, row]),
+  ),
+);
