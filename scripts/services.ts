@@ -1,8 +1,5 @@
 // `npm run services -- [names]`: starts the servers that Parley is developed and tested with, and stops them together.
 // Builds or installs what is missing. `npm test` starts the shared ones of a run through it as well (`--for-tests`).
-import { mkdirSync, mkdtempSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
 import {
   say,
@@ -14,6 +11,7 @@ import {
   usualPorts,
 } from "./services/catalog";
 import { accepts } from "./services/daemon";
+import { logFolder } from "./services/folders";
 import type { Service } from "./services/service";
 import { startService } from "./services/start";
 
@@ -36,7 +34,7 @@ function readArguments() {
     allowPositionals: true,
     options: {
       ephemeral: { type: "boolean", default: false },
-      // One line of JSON in place of words, and the end of standard input as the sign to stop.
+      // Those without an address in the environment; one line of JSON in place of words; standard input ends: stop.
       "for-tests": { type: "boolean", default: false },
       help: { type: "boolean", short: "h", default: false },
     },
@@ -44,13 +42,10 @@ function readArguments() {
   const unknown = positionals.filter((name) => !serviceNames.includes(name as ServiceName));
   if (unknown.length > 0)
     throw new Error(`there is no service ${unknown.join(", ")}; there are ${serviceNames.join(", ")}`);
-  const names = positionals.length > 0 ? [...new Set(positionals as ServiceName[])] : serviceNames;
-  return {
-    names,
-    forTests: values["for-tests"],
-    ephemeral: values.ephemeral || values["for-tests"],
-    help: values.help,
-  };
+  const forTests = values["for-tests"];
+  const all = serviceNames.filter((name) => !forTests || !process.env[testVariables[name]]);
+  const names = positionals.length > 0 ? [...new Set(positionals as ServiceName[])] : all;
+  return { names, forTests, ephemeral: values.ephemeral || forTests, help: values.help };
 }
 
 async function start(name: ServiceName, ephemeral: boolean, logs: string): Promise<Outcome> {
@@ -109,9 +104,11 @@ async function main(): Promise<void> {
     return;
   }
   const end = asked(forTests);
-  const logs = process.env["PARLEY_TEST_LOGS"] ?? mkdtempSync(join(tmpdir(), "parley-services-logs-"));
-  mkdirSync(logs, { recursive: true });
-  const outcomes = await Promise.all(names.map((name) => start(name, ephemeral, logs)));
+  const logs = logFolder();
+  const starting = Promise.all(names.map((name) => start(name, ephemeral, logs)));
+  const outcomes = await Promise.race([starting, end]);
+  // Asked to end while something is built or starts: what is under way ends with this process.
+  if (outcomes === undefined) return;
   if (forTests) reportForTests(outcomes);
   else report(outcomes, logs);
   const running = outcomes.flatMap(({ service }) => service ?? []);

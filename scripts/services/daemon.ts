@@ -22,6 +22,8 @@ export interface DaemonPlan {
   ready(pid: number): Promise<boolean>;
   /** Asks it to end in order; SIGTERM where nothing is said. */
   readonly stopSignal?: NodeJS.Signals;
+  /** Words in the log of a start that failed because a killed life is not all gone; the start is tried again then. */
+  readonly againOn?: string;
   /** The system user to run as; needs root. Nobody else's, where nothing is said. */
   readonly user?: string;
 }
@@ -39,6 +41,19 @@ export class Daemon {
 
   /** Starts it and waits until it is ready. Rejects with the end of its log where it ends before or takes too long. */
   static async start(plan: DaemonPlan): Promise<Daemon> {
+    const deadline = performance.now() + stopTimeoutMs;
+    for (;;) {
+      try {
+        return await Daemon.#launch(plan);
+      } catch (error) {
+        const again = plan.againOn !== undefined && String(error).includes(plan.againOn);
+        if (!again || performance.now() > deadline) throw error;
+        await Bun.sleep(lookEveryMs);
+      }
+    }
+  }
+
+  static async #launch(plan: DaemonPlan): Promise<Daemon> {
     const log = openSync(plan.log, "a");
     try {
       const child = Bun.spawn([...wrapper(plan), ...plan.command], {

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { say, Unavailable } from "./catalog";
 import { alone } from "./lock";
 
@@ -70,9 +70,10 @@ async function build(name: GoProgram, path: string): Promise<void> {
   const began = performance.now();
   const seconds = (): string => `${Math.round((performance.now() - began) / 1000)} s`;
   say(`building ${title}, once for this machine; it takes about a minute ...`);
-  // Whoever left something unfinished here is gone: the lock is ours.
-  rmSync(join(path, ".."), { recursive: true, force: true });
-  mkdirSync(join(path, ".."), { recursive: true });
+  const folder = dirname(path);
+  mkdirSync(folder, { recursive: true });
+  // Whoever left something unfinished here is gone: the lock is ours. Finished ones of other checkouts stay.
+  for (const file of readdirSync(folder)) if (file.endsWith(".unfinished")) rmSync(join(folder, file));
   const unfinished = `${path}.${process.pid}.unfinished`;
   const child = Bun.spawn(["go", "build", "-v", ...flags, "-o", unfinished, programs[name].package], {
     cwd: join(modules, name),

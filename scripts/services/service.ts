@@ -1,14 +1,8 @@
 // A running server with its processes, data folder and logs: what `npm run services` and the tests hold in their hands.
 // Owned by whoever started it; disposing stops its processes by pid and removes its data, never its logs.
-import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { rmSync } from "node:fs";
 import type { ServiceName } from "./catalog";
 import { accepts, Daemon, type DaemonPlan } from "./daemon";
-
-/** Data folders carry the pid of their owner, so that those of dead owners can be told from those in use. */
-const folderPrefix = "parley-service-";
-const abandonedAfterMs = 600_000;
 
 /** Below the range that systems give to outgoing connections, so that a server finds its port free when it starts again. */
 const firstPort = 20_000;
@@ -96,28 +90,6 @@ export class Service implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
     rmSync(this.folder, { recursive: true, force: true });
-  }
-}
-
-/** A new data folder of this process. Those left by processes that died are removed first. */
-export function dataFolder(name: ServiceName): string {
-  for (const entry of readdirSync(tmpdir())) {
-    if (isAbandoned(entry)) rmSync(join(tmpdir(), entry), { recursive: true, force: true });
-  }
-  return mkdtempSync(join(tmpdir(), `${folderPrefix}${process.pid}-${name}-`));
-}
-
-function isAbandoned(entry: string): boolean {
-  const owner = entry.startsWith(folderPrefix) ? Number(entry.slice(folderPrefix.length).split("-")[0]) : Number.NaN;
-  if (!Number.isInteger(owner)) return false;
-  try {
-    process.kill(owner, 0);
-    return false;
-  } catch (error) {
-    // EPERM: it lives, as somebody else. Age covers pids of another container that shares this folder.
-    if (error instanceof Error && "code" in error && error.code !== "ESRCH") return false;
-    const found = statSync(join(tmpdir(), entry), { throwIfNoEntry: false });
-    return found !== undefined && Date.now() - found.mtimeMs > abandonedAfterMs;
   }
 }
 

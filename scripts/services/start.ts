@@ -7,7 +7,8 @@ import { accepts, type DaemonPlan } from "./daemon";
 import { debianProgram, whyNoDebianProgram } from "./debian-program";
 import { goProgram, whyNoGoProgram } from "./go-program";
 import { makePostgresData, postgresUser } from "./postgres-data";
-import { dataFolder, freePort, Service, type ServicePlan } from "./service";
+import { dataFolder } from "./folders";
+import { freePort, Service, type ServicePlan } from "./service";
 
 const startTries = 3;
 
@@ -123,6 +124,8 @@ async function planPostgres(folder: string, log: string): Promise<DaemonPlan> {
     log,
     ready: async (pid) => saysReady(join(data, "postmaster.pid"), pid),
     stopSignal: "SIGINT",
+    // After kill -9 its children live for a moment, and a new life waits for them.
+    againOn: "pre-existing shared memory block",
     ...(user === null ? {} : { user }),
   };
 }

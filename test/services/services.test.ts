@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { expect, test } from "bun:test";
 import { Redis } from "ioredis";
 import { MongoClient } from "mongodb";
-import { describeWith, type Service, shareMongo, shareRedis, startMongo, startNats, startRedis } from "./services";
+import { describeWith, shareMongo, shareNats, shareRedis, startMongo, startNats, startRedis } from "./services";
 
 function mongoClient(uri: string, timeoutMs = 10_000): MongoClient {
   return new MongoClient(uri, { serverSelectionTimeoutMS: timeoutMs, connectTimeoutMS: timeoutMs });
@@ -17,11 +17,13 @@ function isAlive(pid: number): boolean {
   }
 }
 
-async function greeting(service: Service): Promise<string> {
+async function greeting(port: number): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>();
   const data = (_: unknown, bytes: Buffer): void => resolve(bytes.toString());
-  await Bun.connect({ hostname: "127.0.0.1", port: service.port, socket: { data } });
-  return await promise;
+  const socket = await Bun.connect({ hostname: "127.0.0.1", port, socket: { data } });
+  const text = await promise;
+  socket.end();
+  return text;
 }
 
 describeWith("own mongodb", "a MongoDB-compatible server of one's own", () => {
@@ -120,12 +122,19 @@ describeWith(["redis", "own redis"], "Redis", () => {
   });
 });
 
-describeWith("own nats", "nats-server", () => {
+describeWith(["nats", "own nats"], "nats-server", () => {
+  test("the shared one gives each test a subject of its own", async () => {
+    await using one = await shareNats();
+    await using other = await shareNats();
+    expect(one.name).not.toBe(other.name);
+    expect(await greeting(Number(new URL(one.uri).port))).toStartWith("INFO ");
+  });
+
   test("greets with the pinned version and JetStream, in every life", async () => {
     await using nats = await startNats();
-    const first = await greeting(nats);
+    const first = await greeting(nats.port);
     await nats.restart();
-    const greetings = [first, await greeting(nats)].map((text) => JSON.parse(text.slice("INFO ".length)));
+    const greetings = [first, await greeting(nats.port)].map((text) => JSON.parse(text.slice("INFO ".length)));
     expect(greetings.map(({ version, jetstream }) => [version, jetstream])).toEqual([
       ["2.15.2", true],
       ["2.15.2", true],

@@ -1,13 +1,11 @@
 // Real servers for tests: one of each shared by the whole run, and own ones for tests that kill or stop them.
 // `npm test` starts the shared ones and hands their addresses on; a test file run by itself starts them when first asked for.
 import { randomBytes } from "node:crypto";
-import { mkdirSync, mkdtempSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, test } from "bun:test";
 import { Redis } from "ioredis";
 import { MongoClient } from "mongodb";
 import { say, type ServiceName, testVariables } from "../../scripts/services/catalog";
+import { logFolder } from "../../scripts/services/folders";
 import type { Service } from "../../scripts/services/service";
 import { startService, whyMissing } from "../../scripts/services/start";
 
@@ -36,17 +34,17 @@ const logs: { folder: string | null } = { folder: null };
 
 /** A MongoDB-compatible server of one's own on an ephemeral port; disposing stops it and removes its data. */
 export function startMongo(): Promise<Service> {
-  return startService("mongodb", { logs: logFolder() });
+  return startService("mongodb", { logs: logsOfRun() });
 }
 
 /** A Redis of one's own that keeps nothing on disk: a restart empties it. */
 export function startRedis(): Promise<Service> {
-  return startService("redis", { logs: logFolder() });
+  return startService("redis", { logs: logsOfRun() });
 }
 
 /** A nats-server of one's own with JetStream on disk. */
 export function startNats(): Promise<Service> {
-  return startService("nats", { logs: logFolder() });
+  return startService("nats", { logs: logsOfRun() });
 }
 
 /** A new database on the shared MongoDB-compatible server, or on the one in `PARLEY_TEST_MONGODB`; dropped when disposed. */
@@ -106,8 +104,8 @@ function whyNot(needed: Needed): string | null {
   const own = needed.startsWith("own ");
   const name = (own ? needed.slice(4) : needed) as ServiceName;
   if (!own && process.env[testVariables[name]]) return null;
-  const found = JSON.parse(process.env["PARLEY_TEST_MISSING"] ?? "{}") as Partial<Record<ServiceName, string>>;
-  return found[name] ?? whyMissing(name);
+  const found = JSON.parse(process.env["PARLEY_TEST_MISSING"] ?? "{}") as Partial<Record<ServiceName | "*", string>>;
+  return found[name] ?? found["*"] ?? whyMissing(name);
 }
 
 /** Keeps the shared servers of this process up while a suite that uses them runs. */
@@ -129,7 +127,7 @@ function variableOf(needed: Needed): string {
 }
 
 function hold(name: ServiceName): Shared {
-  const shared = started.get(name) ?? { started: startService(name, { logs: logFolder() }), suites: 0 };
+  const shared = started.get(name) ?? { started: startService(name, { logs: logsOfRun() }), suites: 0 };
   started.set(name, shared);
   shared.suites += 1;
   return shared;
@@ -151,12 +149,10 @@ async function sharedAddress(name: ServiceName): Promise<string> {
 }
 
 /** Where servers log: kept by `npm test` when something failed. A test file run by itself says where they are. */
-function logFolder(): string {
-  const given = process.env["PARLEY_TEST_LOGS"];
-  if (given) mkdirSync(given, { recursive: true });
-  if (given || logs.folder !== null) return given || (logs.folder as string);
-  logs.folder = mkdtempSync(join(tmpdir(), "parley-test-logs-"));
-  say(`test servers log to ${logs.folder}`);
+function logsOfRun(): string {
+  if (logs.folder !== null) return logs.folder;
+  logs.folder = logFolder();
+  if (!process.env["PARLEY_TEST_LOGS"]) say(`test servers log to ${logs.folder}`);
   return logs.folder;
 }
 
