@@ -265,6 +265,51 @@ export const ownerQueries = {
   }),
 } as const;
 
+/** What opening and writing people's feeds send beside those reads. */
+export const feedQueries = {
+  takeUser: query({
+    collection: "users",
+    command: "findAndModify",
+    equal: ["_id"],
+    also: ["epoch", "revision"],
+    index: "_id",
+  }),
+  writeUser: query({
+    collection: "users",
+    command: "update",
+    equal: ["_id"],
+    also: ["epoch", "openEpoch", "revision"],
+    index: "_id",
+  }),
+  addUser: query({ collection: "users", command: "insert", equal: [], index: "_id" }),
+  append: query({ collection: "feed", command: "insert", equal: [], index: "first" }),
+  any: query({ collection: "feed", command: "find", equal: ["user"], index: "first" }),
+  at: query({ collection: "feed", command: "find", equal: ["user", "first"], index: "first" }),
+  behind: query({
+    collection: "feed",
+    command: "find",
+    equal: ["user"],
+    range: "first",
+    sort: { first: 1 },
+    index: "first",
+  }),
+  membership: query({
+    collection: "memberships",
+    command: "update",
+    equal: ["user", "conversation"],
+    index: "conversation",
+  }),
+  devices: query({ collection: "devices", command: "find", equal: ["user"], index: "device" }),
+  device: query({ collection: "devices", command: "update", equal: ["user", "device"], index: "device" }),
+  dropDevices: query({
+    collection: "devices",
+    command: "delete",
+    equal: ["user", "device"],
+    also: ["row.stamp"],
+    index: "device",
+  }),
+} as const;
+
 /** What the server keeps of itself. */
 export const metaQueries = {
   read: query({ collection: "meta", command: "find", equal: ["_id"], index: "_id" }),
@@ -274,7 +319,15 @@ export const metaQueries = {
 
 /** Every row of the table, by name. */
 export const mongoQueries: Readonly<Record<string, MongoQuery>> = Object.fromEntries(
-  Object.entries({ entryQueries, conversationQueries, personQueries, syncQueries, ownerQueries, metaQueries }).flatMap(
-    ([group, rows]) => Object.entries(rows).map(([name, row]) => [`${group.replace("Queries", "")}.${name}`, row]),
+  Object.entries({
+    entryQueries,
+    conversationQueries,
+    personQueries,
+    syncQueries,
+    ownerQueries,
+    feedQueries,
+    metaQueries,
+  }).flatMap(([group, rows]) =>
+    Object.entries(rows).map(([name, row]) => [`${group.replace("Queries", "")}.${name}`, row]),
   ),
 );
