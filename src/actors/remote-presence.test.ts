@@ -126,8 +126,21 @@ test("while the cache does not answer, what was known is held for a while and th
     [ada, false],
   ]);
   world.down = false;
-  clock.advance(renewMs + pollMs * 2);
+  clock.advance(pollMs * 3);
   expect(b.presence.isOnline(ada)).toBe(true);
+});
+
+test("a cache that comes back empty is told everything at once: that the node lives, who was here and who came meanwhile", () => {
+  const { world, clock, a, b } = watching();
+  b.presence.watch(bob);
+  world.down = true;
+  clock.advance(pollMs);
+  a.presence.here(bob);
+  clock.advance(pollMs);
+  world.flush();
+  world.down = false;
+  clock.advance(pollMs * 3);
+  expect([ada, bob].map((user) => b.presence.isOnline(user))).toEqual([true, true]);
 });
 
 test("names that no living node has put nobody online", () => {

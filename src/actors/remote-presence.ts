@@ -59,6 +59,8 @@ export class RemotePresence {
   #round: Promise<void> | null = null;
   #lookedAt = Number.NEGATIVE_INFINITY;
   #beatAt = Number.NEGATIVE_INFINITY;
+  /** When the cache was last seen away: what was told until then may be lost. */
+  #awayAt = Number.NEGATIVE_INFINITY;
   #cancelGather: Cancel | null = null;
   #cancelTick: Cancel | null = null;
   #stopped = false;
@@ -146,9 +148,11 @@ export class RemotePresence {
 
   /** Tells one batch of those who came, and one of those who went; the others follow. */
   async #tell(): Promise<void> {
+    const { cache } = this.#deps;
+    // Who went is forgotten when their place's life is over; who came is told by the tick that finds the cache again.
+    if (cache.state() !== "ready") return this.#went.clear();
     const came = take(this.#came);
     const went = take(this.#went);
-    const { cache } = this.#deps;
     for (const user of came) this.#here.set(user, this.#deps.clock.monotonic());
     if (went.length > 0) await cache.exit(this.#places(went));
     if (came.length > 0) await cache.enter(this.#places(came), presenceLimits.personLifeMs);
@@ -156,14 +160,23 @@ export class RemotePresence {
   }
 
   async #tick(): Promise<void> {
-    const { clock, cache, node } = this.#deps;
-    if (clock.monotonic() - this.#beatAt >= presenceLimits.beatMs) {
-      this.#beatAt = clock.monotonic();
-      await cache.put([{ key: nodeKey(node), value: true }], presenceLimits.nodeLifeMs);
-    }
-    for (let i = 0; i < presenceLimits.renewBatches && (await this.#renew()); i++);
+    const { clock, cache } = this.#deps;
+    if (cache.state() === "ready") await this.#beat();
+    else this.#awayAt = clock.monotonic();
     await this.#poll();
     if (!this.#stopped) this.#cancelTick = clock.after(presenceLimits.pollMs, () => void this.#tick());
+  }
+
+  /** Tells that this node lives, and again who is here. */
+  async #beat(): Promise<void> {
+    const { clock, cache, node } = this.#deps;
+    const now = clock.monotonic();
+    if (now - this.#beatAt >= presenceLimits.beatMs || this.#beatAt <= this.#awayAt) {
+      this.#beatAt = now;
+      await cache.put([{ key: nodeKey(node), value: true }], presenceLimits.nodeLifeMs);
+    }
+    if (this.#came.size > 0) this.#gather();
+    for (let i = 0; i < presenceLimits.renewBatches && (await this.#renew()); i++);
   }
 
   /** Tells a batch again of those who were told longest ago. False: nobody is due. */
@@ -171,7 +184,8 @@ export class RemotePresence {
     const now = this.#deps.clock.monotonic();
     const due: UserId[] = [];
     for (const [user, toldAt] of this.#here) {
-      if (now - toldAt < presenceLimits.renewMs || due.length === presenceLimits.batchMax) break;
+      const isDue = now - toldAt >= presenceLimits.renewMs || toldAt <= this.#awayAt;
+      if (!isDue || due.length === presenceLimits.batchMax) break;
       due.push(user);
     }
     for (const user of due) {

@@ -4,12 +4,12 @@ import { randomUUID } from "node:crypto";
 import { systemClock } from "../../src/lib/clock";
 import type { Clock } from "../../src/lib/clock";
 import { cacheLimits } from "../../src/storage/cache";
-import type { CacheFailure, CacheObserver, CacheState } from "../../src/storage/cache";
 import { cacheContract } from "../../src/storage/cache.case";
 import { RedisCache } from "../../src/storage/redis-cache";
 import { linkLimits } from "../../src/storage/redis-link";
 import { SteeredClock } from "../socket/steered-clock";
 import { describeWith } from "../services/services";
+import { Noted } from "./noted";
 import { TestRedis } from "./redis";
 
 describeWith("own redis", "the cache in Redis", () => {
@@ -18,24 +18,6 @@ describeWith("own redis", "the cache in Redis", () => {
     redis = await TestRedis.start();
   });
   afterAll(() => redis[Symbol.asyncDispose]());
-
-  /** Notes what a driver reports, and lets a test wait for a state. */
-  class Noted implements CacheObserver {
-    readonly failures: CacheFailure[] = [];
-    readonly states: CacheState[] = [];
-    readonly #waiting: { readonly state: CacheState; readonly resolve: () => void }[] = [];
-    failed(reason: CacheFailure, count: number): void {
-      for (let i = 0; i < count; i++) this.failures.push(reason);
-    }
-    answered(): void {}
-    changed(state: CacheState): void {
-      this.states.push(state);
-      for (const { resolve } of this.#waiting.filter((one) => one.state === state)) resolve();
-    }
-    next(state: CacheState): Promise<void> {
-      return new Promise((resolve) => this.#waiting.push({ state, resolve }));
-    }
-  }
 
   /** Ample: only tests with a clock of their own are about time. */
   const timeoutMs = 5_000;
