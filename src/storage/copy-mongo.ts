@@ -128,6 +128,8 @@ export async function openMongoSource(opened: OpenDatabase): Promise<TransferSou
 }
 
 class MongoSource extends MongoRows implements TransferSource {
+  readonly exact = false;
+
   async state(): Promise<TransferState> {
     const generation = await this.meta("generation");
     if (typeof generation !== "string") {
@@ -150,11 +152,6 @@ class MongoSource extends MongoRows implements TransferSource {
     const other =
       schema < known ? "an older version; start this version on it once" : "a newer version; copy it with that";
     throw new CopyError("refused", `${this.name} was written by ${other} (schema ${schema}, this one writes ${known})`);
-  }
-
-  async lagging(): Promise<number> {
-    const { heads, users } = this.opened.collections;
-    return (await heads.countDocuments({ open: true })) + (await users.countDocuments({ openEpoch: { $ne: 0 } }));
   }
 }
 

@@ -56,12 +56,10 @@ const nothingSettled: Settled = { reopened: 0, people: 0 };
 export async function copyStopped(options: CopyOptions): Promise<Copied> {
   const { source, target } = options;
   const from = await source.state();
-  const lagging = await source.lagging();
-  if (lagging > 0 && !settles(target)) {
+  if (!source.exact && !settles(target)) {
     throw new CopyError(
       "refused",
-      `${source.name} has ${lagging} conversations or people open: is a server running on it? If not, one was killed: ` +
-        "start a server on it, stop it again, and copy then",
+      `${source.name} and ${target.name} are of one kind: copy it with the database's own tools (mongodump, mongorestore)`,
     );
   }
   const begun = await target.begin(from);
@@ -73,7 +71,7 @@ export async function copyStopped(options: CopyOptions): Promise<Copied> {
   await run.copyFrom(begun.state === "resumed" ? begun.position : { kind: "users", after: null });
   const sums = await run.compare();
   await expectUnused(source, from);
-  const settled = lagging > 0 && settles(target) ? target.settle(false) : nothingSettled;
+  const settled = !source.exact && settles(target) ? target.settle(false) : nothingSettled;
   failpoint("copy.compared");
   await target.finish(end);
   return { ...end, wasDone: false, resumed: begun.state === "resumed", sums, settled };

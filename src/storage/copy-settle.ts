@@ -2,12 +2,14 @@
 // about a conversation, the feed about a person. Owned by copy-sqlite-target.ts; every function runs on its one connection.
 import type { Database } from "bun:sqlite";
 import { decode, encode } from "../protocol/codec";
-import { entryKinds, memberChanges } from "../protocol/entry";
-import type { ConversationBody, EntryTuple, MembersBody, Role } from "../protocol/entry";
+import type { ConversationId } from "../protocol/ids";
 import { partitionOf } from "../lib/hash";
 import { CopyError, transferColumns } from "./copy";
 import type { CarriedRows, Cell, Settled, TransferRow } from "./copy";
 import { noHeadYet } from "./copy-sqlite-rows";
+import { LogFold } from "./log-fold";
+import { blankHead } from "./mongo-heads";
+import type { EntryRow, HeadRow } from "./store";
 
 /** Heads as they were at the beginning, and rows that feeds carry: both only while a copy is made. */
 export function createSideTables(db: Database): void {
@@ -58,25 +60,27 @@ export function settleRows(db: Database, online: boolean, epoch: number): Settle
 
 interface LaggingHead {
   readonly cid: number;
-  readonly conversation: string;
-  readonly type: string;
+  readonly conversation: ConversationId;
   readonly openEpoch: number;
   /** Every membership entry up to here was in the feeds before they were read. */
   readonly fedThrough: number;
 }
 
-const openHeads = `SELECT cid, conversation, type, open_epoch AS openEpoch, fed_through AS fedThrough FROM heads WHERE open_epoch <> 0`;
+const openHeads = `SELECT cid, conversation, open_epoch AS openEpoch, fed_through AS fedThrough FROM heads WHERE open_epoch <> 0`;
 /** Open at either time, or not the same at both: what was read in between may be of any moment between them. */
 const movedHeads = `
-  SELECT h.cid, h.conversation, h.type, h.open_epoch AS openEpoch, min(h.fed_through, coalesce(b.fed_through, 0)) AS fedThrough
+  SELECT h.cid, h.conversation, h.open_epoch AS openEpoch, min(h.fed_through, coalesce(b.fed_through, 0)) AS fedThrough
   FROM heads h LEFT JOIN copy_heads b ON b.conversation = h.conversation
   WHERE h.open_epoch <> 0 OR b.open_epoch IS NOT 0 OR b.seq IS NOT h.seq OR b.fed_through IS NOT h.fed_through
     OR b.totals_through IS NOT h.totals_through`;
 
+/** Feed rows looked at at once. */
+const carriedAtOnce = 500;
+
 /** Applies what feeds carry to those whose rows are behind; answers how many people that were. */
 function settlePeople(db: Database): number {
   using page = db.prepare(
-    "SELECT user, user_seq, carried FROM copy_carried WHERE (user, user_seq) > (?, ?) ORDER BY user, user_seq LIMIT 500",
+    "SELECT user, user_seq, carried FROM copy_carried WHERE (user, user_seq) > (?, ?) ORDER BY user, user_seq LIMIT ?",
   );
   const put = (table: string, row: TransferRow): void => {
     db.run(`INSERT OR REPLACE INTO ${table} VALUES(${row.map(() => "?").join(", ")})`, [...row]);
@@ -84,7 +88,7 @@ function settlePeople(db: Database): number {
   using dropDevice = db.prepare("DELETE FROM devices WHERE user = ? AND device = ?");
   const people = new Set<string>();
   for (let after: [string, number] = ["", 0]; ; ) {
-    const found = page.all(...after) as { user: string; user_seq: number; carried: Uint8Array }[];
+    const found = page.all(...after, carriedAtOnce) as { user: string; user_seq: number; carried: Uint8Array }[];
     for (const { user, user_seq, carried } of found) {
       const { user: row, memberships, devices, devicesDropped } = decode(carried) as CarriedRows;
       for (const membership of memberships) put("memberships", membership);
@@ -94,120 +98,60 @@ function settlePeople(db: Database): number {
       people.add(user);
       after = [user, user_seq];
     }
-    if (found.length < 500) return people.size;
+    if (found.length < carriedAtOnce) break;
   }
+  // The last change of a feed may be a fence, which carries nothing.
+  db.run(`UPDATE users SET user_seq = (SELECT max(f.user_seq) FROM feed f WHERE f.user = users.user)
+    WHERE user_seq < (SELECT max(f.user_seq) FROM feed f WHERE f.user = users.user)`);
+  return people.size;
 }
 
 /** Computes head, members and totals from the whole log, and leaves the conversation open: its next owner tells and counts on. */
-function settleConversation(db: Database, head: LaggingHead, epoch: number): void {
-  const folded = new Fold();
-  using entries = db.prepare(
-    "SELECT seq, ordinal, kind, counts, sender, bytes FROM entries WHERE cid = ? ORDER BY seq",
-  );
-  for (const row of entries.iterate(head.cid)) folded.add(row as LogRow);
-  if (folded.seq === 0) return dropConversation(db, head.cid);
-  const { seq, ordinal, time, name, picture, fields, lastMessage, lastMessageSeq, type } = folded;
-  using update = db.prepare(
-    `UPDATE heads SET partition = ?, type = ?, seq = ?, ordinal = ?, time = ?, name = ?, picture = ?, fields = ?, member_count = ?,
-      last_message = ?, last_message_seq = ?, open_epoch = ?, fed_through = ?, totals_through = ? WHERE cid = ?`,
-  );
-  update.run(
-    ...[
-      partitionOf("conversation", head.conversation),
-      head.type || type,
-      seq,
-      ordinal,
-      time,
-      name,
-      picture,
-      fields,
-      folded.present,
-    ],
-    ...[lastMessage ?? new Uint8Array(0), lastMessageSeq, head.openEpoch || epoch, head.fedThrough, seq, head.cid],
-  );
+function settleConversation(db: Database, lagging: LaggingHead, epoch: number): void {
+  const { head, members, totals } = foldedLog(db, lagging).result(new Map());
+  if (head.seq === 0) return dropConversation(db, lagging.cid);
+  const columns = { ...rowOf(head), open_epoch: lagging.openEpoch || epoch, fed_through: lagging.fedThrough };
+  const sets = Object.keys(columns).map((name) => `${name} = ?`);
+  db.run(`UPDATE heads SET ${sets.join(", ")} WHERE cid = ?`, [...Object.values(columns), lagging.cid]);
   using setMember = db.prepare("INSERT OR REPLACE INTO members VALUES(?, ?, ?, ?, ?, ?, ?, ?)");
-  for (const [user, { role, join, floor, changedSeq }] of folded.members) {
-    setMember.run(head.cid, user, role, ...join, floor, changedSeq);
+  for (const { user, role, join, floor, changedSeq } of members) {
+    setMember.run(lagging.cid, user, role, join.seq, join.ordinal, join.own, floor, changedSeq);
   }
   using setTotal = db.prepare(
     "INSERT INTO cursors VALUES(?, ?, 0, 0, 0, ?) ON CONFLICT(cid, user) DO UPDATE SET total = excluded.total",
   );
-  for (const [user, total] of folded.sent) setTotal.run(head.cid, user, total);
+  for (const { user, total } of totals) setTotal.run(lagging.cid, user, total);
 }
+
+function foldedLog(db: Database, { cid, conversation }: LaggingHead): LogFold {
+  const fold = new LogFold(blankHead(conversation, 0));
+  using entries = db.prepare(
+    "SELECT seq, ordinal, kind, counts, sender, bytes FROM entries WHERE cid = ? ORDER BY seq",
+  );
+  for (const row of entries.iterate(cid)) {
+    const entry = row as LogRow;
+    if (entry.seq !== fold.next) {
+      throw new CopyError("failed", `the log of ${conversation} has no entry ${fold.next}, but one at ${entry.seq}`);
+    }
+    fold.add({ ...entry, counts: entry.counts === 1 });
+  }
+  return fold;
+}
+
+function rowOf(head: HeadRow): Readonly<Record<string, Cell>> {
+  const { conversation, type, seq, ordinal, time, name, picture, fields, memberCount, totalsThrough } = head;
+  return {
+    ...{ partition: partitionOf("conversation", conversation), type, seq, ordinal, time, name, picture, fields },
+    ...{ member_count: memberCount, totals_through: totalsThrough },
+    ...{ last_message: head.lastMessage ?? new Uint8Array(0), last_message_seq: head.lastMessageSeq },
+  };
+}
+
+type LogRow = Omit<EntryRow, "counts" | "clientId"> & { readonly counts: number };
 
 /** A conversation of which nothing but its beginning was announced: it does not exist. */
 function dropConversation(db: Database, cid: number): void {
   for (const table of ["heads", "members", "cursors"]) db.run(`DELETE FROM ${table} WHERE cid = ?`, [cid]);
-}
-
-interface LogRow {
-  readonly seq: number;
-  readonly ordinal: number;
-  readonly kind: number;
-  readonly counts: number;
-  readonly sender: string;
-  readonly bytes: Uint8Array;
-}
-
-interface FoldedMember {
-  readonly role: Role | null;
-  readonly join: readonly [seq: number, ordinal: number, own: number];
-  readonly floor: number;
-  readonly changedSeq: number;
-}
-
-/** What a whole log comes to. In memory: one row for each person it ever named. */
-class Fold {
-  type = "";
-  seq = 0;
-  ordinal = 0;
-  time = 0;
-  name: string | null = null;
-  picture: string | null = null;
-  fields: Uint8Array | null = null;
-  lastMessage: Uint8Array | null = null;
-  lastMessageSeq = 0;
-  readonly members = new Map<string, FoldedMember>();
-  /** Counted entries by sender. */
-  readonly sent = new Map<string, number>();
-
-  get present(): number {
-    let count = 0;
-    for (const { role } of this.members.values()) if (role !== null) count++;
-    return count;
-  }
-
-  add(row: LogRow): void {
-    const { seq, ordinal, kind, counts, sender, bytes } = row;
-    if (seq !== this.seq + 1) throw new CopyError("failed", `a log has no entry ${this.seq + 1}, but one at ${seq}`);
-    const [, , , , time, , , , , body] = decode(bytes) as EntryTuple;
-    this.seq = seq;
-    this.ordinal = ordinal;
-    this.time = time;
-    if (counts === 1) this.sent.set(sender, (this.sent.get(sender) ?? 0) + 1);
-    if (kind === entryKinds.members) this.#addMembers(seq, ordinal, body as MembersBody);
-    else if (kind === entryKinds.conversation) this.#addSet(body as ConversationBody);
-    else if (kind === entryKinds.message) [this.lastMessage, this.lastMessageSeq] = [bytes, seq];
-  }
-
-  #addMembers(seq: number, ordinal: number, body: MembersBody): void {
-    for (const [change, user, role, floor] of body) {
-      const before = this.members.get(user);
-      if (change === memberChanges.added) {
-        const join = [seq, ordinal, this.sent.get(user) ?? 0] as const;
-        this.members.set(user, { role, join, floor: floor ?? 1, changedSeq: seq });
-      } else if (change !== memberChanges.role) {
-        this.members.set(user, { role: null, join: [0, 0, 0], floor: 0, changedSeq: seq });
-      } else if (before) this.members.set(user, { ...before, role, changedSeq: seq });
-    }
-  }
-
-  #addSet([type, set]: ConversationBody): void {
-    if (type !== null) this.type = type;
-    if (set.name !== undefined) this.name = set.name;
-    if (set.picture !== undefined) this.picture = set.picture;
-    if (set.fields !== undefined) this.fields = set.fields === null ? null : encode(set.fields);
-  }
 }
 
 /** What must hold in any data set, and says nothing of a server that is stopped or not; each query finds what breaks it. */

@@ -50,6 +50,7 @@ function checkSchema(db: Database): void {
 
 class SqliteSource implements TransferSource {
   readonly name: string;
+  readonly exact = true;
   readonly #db: Database;
   readonly #rows: SqliteRows;
 
@@ -65,11 +66,6 @@ class SqliteSource implements TransferSource {
 
   async count(kind: TransferKind): Promise<number> {
     return this.#rows.count(kind);
-  }
-
-  /** SQLite keeps heads and feeds exact in every commit. */
-  async lagging(): Promise<number> {
-    return 0;
   }
 
   pages: TransferSource["pages"] = (kind, after) => this.#rows.pages(kind, after);

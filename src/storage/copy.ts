@@ -105,11 +105,11 @@ export interface TransferState {
 export interface TransferSource {
   /** Its address, without secrets. */
   readonly name: string;
+  /** Whether every row is exact in every commit. Else heads may lag behind their logs, and rows of people behind their feeds. */
+  readonly exact: boolean;
   state(): Promise<TransferState>;
   /** Rows of a kind, for progress: an estimate will do. */
   count(kind: TransferKind): Promise<number>;
-  /** Conversations and people that a server has open, or left open: their rows may lag behind their logs. 0: exact as it stands. */
-  lagging(): Promise<number>;
   /** All rows of a kind from beyond the key of `after`, in pages within {@link pageBounds}. */
   pages(kind: TransferKind, after: TransferRow | null): AsyncIterable<TransferPage>;
   close(): Promise<void>;
@@ -138,7 +138,7 @@ export interface CopyEnd {
  * A data set that is written: empty, or the unfinished copy of the same source. Until {@link TransferTarget.finish} no server
  * starts on it. Every method may be repeated after a crash.
  */
-export interface TransferTarget extends Omit<TransferSource, "state" | "lagging"> {
+export interface TransferTarget extends Omit<TransferSource, "state" | "exact"> {
   /** Rejects with a {@link CopyError} where it holds anything else. */
   begin(from: TransferState): Promise<Begun>;
   /** Makes a page, and then the position behind it, durable. */

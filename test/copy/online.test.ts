@@ -29,9 +29,9 @@ function openLive(file: string): TransferSource {
   const [rows, rowsOfPeople] = [new SqliteRows(db), new SqliteRows(people)];
   return {
     name: "live",
+    exact: false,
     state: async () => rows.state(),
     count: async (kind) => rows.count(kind),
-    lagging: async () => 1,
     pages: (kind, after) => {
       if (ofPeople.has(kind) && !people.inTransaction) people.run("BEGIN");
       return (ofPeople.has(kind) ? rowsOfPeople : rows).pages(kind, after);
