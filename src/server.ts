@@ -174,9 +174,13 @@ async function compose(config: Config, overrides: ServerOverrides, opening: Asyn
   return { config, log, metrics, store, cache, signIn, hub, router, sockets, http, stage };
 }
 
+function memoryCache({ cacheEntriesMax: entriesMax }: Config): Cache {
+  return new MemoryCache({ clock: systemClock, entriesMax });
+}
+
 /** Answers at once, whatever Redis does: what cannot be asked is a miss, and readiness never depends on it (G10). */
 function openCache(config: Config, generation: string, log: Log, metrics: Metrics): Cache {
-  if (config.cache === "memory") return new MemoryCache({ clock: systemClock, entriesMax: config.cacheEntriesMax });
+  if (config.cache === "memory") return memoryCache(config);
   let told: CacheState | null = null;
   const observer: CacheObserver = {
     failed: metrics.cacheFailed,
@@ -250,7 +254,8 @@ async function startRouter(parts: Parts, onSteppedDown: () => void): Promise<Loc
     metrics.actorFailed(kind);
     log.error({ kind, key, phase, err }, "an actor failed; its next message starts it afresh");
   };
-  const people = new KnownPeople({ cache, store, meter: metrics });
+  const near = cache.shared ? memoryCache(config) : cache;
+  const people = new KnownPeople({ near, far: cache.shared ? cache : null, store, meter: metrics });
   const onFault = (key: string, err: unknown): void => failed("conversation", key, "commit", err);
   const started = await startLocalRouter({
     store,

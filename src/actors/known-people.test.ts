@@ -2,32 +2,38 @@ import { afterEach, expect, test } from "bun:test";
 import { configureFailpoints } from "../lib/failpoints";
 import type { UserId } from "../protocol/ids";
 import { KnownPeople } from "./known-people";
+import type { CacheEntry } from "../storage/cache";
 import type { KnownPeopleDeps } from "./known-people";
 
 const [ada, bob, zoe] = ["ada", "bob", "zoe"] as UserId[] as [UserId, UserId, UserId];
 
-/** A store of these people, a cache that keeps what it is told, and what was asked of either. */
+/** A level that keeps what it is told. */
+function level() {
+  const kept = new Map<string, unknown>();
+  return {
+    kept,
+    get: async (keys: readonly string[]) => keys.map((key) => kept.get(key) ?? null),
+    put: async (entries: readonly CacheEntry[]) => {
+      for (const { key, value } of entries) kept.set(key, value);
+    },
+  };
+}
+
+/** A store of these people, two levels, and what was asked of the store. */
 function world(...existing: UserId[]) {
   const people = new Set(existing);
-  const kept = new Map<string, unknown>();
   const asked: (readonly UserId[])[] = [];
   const reads: (readonly [number, number])[] = [];
-  const deps: KnownPeopleDeps = {
-    cache: {
-      get: async (keys) => keys.map((key) => kept.get(key) ?? null),
-      put: async (entries) => {
-        for (const { key, value } of entries) kept.set(key, value);
-      },
+  const store: KnownPeopleDeps["store"] = {
+    unknownUsers: async (users) => {
+      asked.push(users);
+      return users.filter((user) => !people.has(user));
     },
-    store: {
-      unknownUsers: async (users) => {
-        asked.push(users);
-        return users.filter((user) => !people.has(user));
-      },
-    },
-    meter: { cacheRead: (_, hits, misses) => reads.push([hits, misses]) },
   };
-  return { people, kept, asked, reads, known: new KnownPeople(deps) };
+  const meter: KnownPeopleDeps["meter"] = { cacheRead: (_, hits, misses) => reads.push([hits, misses]) };
+  const [near, far] = [level(), level()];
+  const other = new KnownPeople({ near: level(), far, store, meter });
+  return { people, near, far, asked, reads, other, known: new KnownPeople({ near, far, store, meter }) };
 }
 
 afterEach(() => configureFailpoints(""));
@@ -52,19 +58,31 @@ test("whoever comes to exist is known at once, in the order asked and as often a
   expect(await known.unknownUsers([zoe, bob])).toEqual([bob]);
 });
 
+test("what one node learnt the others take from the level they share, and keep near", async () => {
+  const { known, other, far, asked } = world(ada);
+  await known.unknownUsers([ada]);
+  expect(await other.unknownUsers([ada])).toEqual([]);
+  far.kept.clear();
+  expect(await other.unknownUsers([ada])).toEqual([]);
+  expect(asked).toEqual([[ada]]);
+});
+
 test("a value of another shape is not believed", async () => {
-  const { known, kept } = world(ada);
+  const { known, near, far } = world(ada);
   for (const value of [1, "true", [true], { exists: true }, false]) {
-    kept.set("person:zoe", value);
-    kept.set("person:ada", value);
+    for (const { kept } of [near, far]) {
+      kept.set("person:zoe", value);
+      kept.set("person:ada", value);
+    }
     expect(await known.unknownUsers([zoe, ada])).toEqual([zoe]);
   }
 });
 
 test("a store that cannot answer is not answered for", async () => {
-  const { known, kept } = world();
+  const { known, near } = world();
   const failing = new KnownPeople({
-    cache: { get: async (keys) => keys.map((key) => kept.get(key) ?? null), put: async () => undefined },
+    near,
+    far: null,
     store: { unknownUsers: () => Promise.reject(new Error("down")) },
     meter: { cacheRead: () => undefined },
   });
