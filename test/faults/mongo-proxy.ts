@@ -3,7 +3,7 @@
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { type Document, MongoClient } from "mongodb";
 import { freePort } from "../../scripts/services/service";
-import { portOf } from "./proxy";
+import { atPort, portOf } from "./proxy";
 import { type Frame, FrameReader, writeMessage } from "./wire";
 
 /** One command of a client. */
@@ -61,7 +61,7 @@ export class MongoProxy implements AsyncDisposable {
   constructor(uri: string, port: number) {
     this.#direct = uri;
     this.#port = port;
-    this.uri = uri.replace(`:${portOf(uri)}`, `:${port}`);
+    this.uri = atPort(uri, port);
   }
 
   /** Called once by {@link startMongoProxy}. */

@@ -228,9 +228,14 @@ test("a server that is gone shows as a reset", async () => {
   await w.proxy[Symbol.asyncDispose]();
 });
 
-test("names itself in an address", async () => {
+test("names itself in an address, and keeps a MongoDB driver from going past it", async () => {
   await using w = await world();
-  expect(w.proxy.through("mongodb://127.0.0.1:1234/base?retryWrites=false")).toBe(
-    `mongodb://127.0.0.1:${w.proxy.port}/base?retryWrites=false`,
-  );
+  const { port } = w.proxy;
+  const given = ["redis://127.0.0.1:1/2", "mongodb://127.0.0.1:1", "mongodb://a:b@127.0.0.1:1/base?replicaSet=rs0"];
+  expect(given.map((uri) => w.proxy.through(uri))).toEqual([
+    `redis://127.0.0.1:${port}/2`,
+    `mongodb://127.0.0.1:${port}/?directConnection=true`,
+    `mongodb://a:b@127.0.0.1:${port}/base?replicaSet=rs0&directConnection=true`,
+  ]);
+  expect(() => w.proxy.through("mongodb://127.0.0.1/base")).toThrow("names no port");
 });

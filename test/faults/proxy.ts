@@ -38,6 +38,17 @@ export function portOf(uri: string): number {
   return Number(port);
 }
 
+/**
+ * The same address at another port. A MongoDB driver is told to stay there: a replica set would name its members, and the
+ * driver would go to them past the proxy.
+ */
+export function atPort(uri: string, port: number): string {
+  const moved = uri.replace(`:${portOf(uri)}`, `:${port}`);
+  if (!moved.startsWith("mongodb:") || /[?&]directConnection=/.test(moved)) return moved;
+  const pathed = /^mongodb:\/\/[^/?]+$/.test(moved) ? `${moved}/` : moved;
+  return `${pathed}${pathed.includes("?") ? "&" : "?"}directConnection=true`;
+}
+
 /** A line that can be spoiled and mended. Faults add up until {@link heal}; disposing resets what is connected. */
 export class FaultProxy implements AsyncDisposable {
   readonly port: number;
@@ -66,7 +77,7 @@ export class FaultProxy implements AsyncDisposable {
 
   /** The address of the server by way of the proxy. */
   through(uri: string): string {
-    return uri.replace(`:${portOf(uri)}`, `:${this.port}`);
+    return atPort(uri, this.port);
   }
 
   /** Delays everything that comes in from now on; order is kept. */

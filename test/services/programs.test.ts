@@ -13,6 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "bun:test";
+import { accepts } from "../../scripts/services/daemon";
 import { describeWith } from "./services";
 
 const root = join(import.meta.dir, "../..");
@@ -187,6 +188,25 @@ test("on CI the same suite fails, with the reason", async () => {
   const { err, code } = await runSuite({ CI: "true" });
   expect(err).toContain("this suite cannot run: nats-server is built with Go, which is not installed");
   expect([err.includes("1 fail"), code]).toEqual([true, 1]);
+});
+
+describeWith(["own redis", "own nats"], "npm run services", () => {
+  test("prints the addresses to paste, and stops what it started on SIGTERM", async () => {
+    const args = [process.execPath, "scripts/services.ts", "--ephemeral", "redis", "nats"];
+    const services = Bun.spawn(args, { cwd: root, stdout: "pipe", stderr: "pipe" });
+    const { value } = await services.stdout.getReader().read();
+    const lines = new TextDecoder().decode(value).trim().split("\n");
+    expect(lines.map((line) => line.replace(/\d+'$/, "PORT'"))).toEqual([
+      "export PARLEY_CACHE='redis://127.0.0.1:PORT'",
+      "export PARLEY_TEST_REDIS='redis://127.0.0.1:PORT'",
+      "export PARLEY_TEST_NATS='nats://127.0.0.1:PORT'",
+    ]);
+    const ports = lines.slice(1).map((line) => Number(/:(\d+)'/.exec(line)?.[1]));
+    expect(await Promise.all(ports.map(accepts))).toEqual([true, true]);
+    services.kill("SIGTERM");
+    expect(await services.exited).toBe(0);
+    expect(await Promise.all(ports.map(accepts))).toEqual([false, false]);
+  });
 });
 
 describeWith("own redis", "servers of a process", () => {
