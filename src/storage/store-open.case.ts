@@ -1,7 +1,7 @@
 // Contract: conversations and feeds that an owner left open, taken over by another: everything acknowledged is there, what the log
 // says is told exactly, and the owner before stores nothing more (G1–G3). A driver may append a fence, which counts nothing.
 import { expect, test } from "bun:test";
-import { encode, encodeEntry } from "../protocol/codec";
+import { encode } from "../protocol/codec";
 import { entryKinds, memberChanges } from "../protocol/entry";
 import type { ClientId, ConversationId, Epoch, UserId } from "../protocol/ids";
 import type { EntryRow, HeadRow, MemberRow, OpenedConversation, Store } from "./store";
@@ -14,10 +14,13 @@ import {
   conversationNamed,
   cy,
   feedWrite,
+  firstTime,
   head,
   member,
   membership,
   plain,
+  real,
+  said,
   seqs,
   userRow,
   wholeLog,
@@ -26,18 +29,6 @@ import {
 import { type OpenSubject, withStore } from "./store-subject.case";
 
 const room = conversationNamed("room");
-const firstTime = 1_800_000_000_000;
-
-/** An entry whose bytes say what its row says: it may be folded. */
-function real(seq: number, ordinal: number, kind: number, sender: UserId, body: unknown, counts = false): EntryRow {
-  const clientId = kind === entryKinds.members ? null : clientIdNamed(seq);
-  const bytes = encodeEntry([seq, ordinal, kind, counts, firstTime + seq, sender, null, clientId, null, body]);
-  return { seq, ordinal, kind, counts, sender, clientId, bytes };
-}
-
-function said(seq: number, ordinal: number, sender: UserId, counts = true): EntryRow {
-  return real(seq, ordinal, entryKinds.message, sender, [`says ${seq}`], counts);
-}
 
 const { added, removed, role } = memberChanges;
 /** A group with everything that folds: names, picture, fields, joins, roles, somebody who left, a message that does not count. */

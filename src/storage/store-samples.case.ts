@@ -1,5 +1,6 @@
 // Rows and writes for the contract suite, made short. Test code only.
 import { partitionCount } from "../lib/hash";
+import { encodeEntry } from "../protocol/codec";
 import { entryKinds } from "../protocol/entry";
 import type { ClientId, ConversationId, DeviceId, Epoch, UserId } from "../protocol/ids";
 import type {
@@ -44,6 +45,28 @@ export function entry(seq: number, over: Partial<EntryRow> = {}): EntryRow {
 
 export function entries(first: number, count: number, over: Partial<EntryRow> = {}): EntryRow[] {
   return Array.from({ length: count }, (_, at) => entry(first + at, over));
+}
+
+/** When the first entries were made. */
+export const firstTime = 1_800_000_000_000;
+
+/** An entry whose bytes say what its row says, so that it can be folded; entries of members have no client id. */
+export function real(
+  seq: number,
+  ordinal: number,
+  kind: number,
+  sender: UserId,
+  body: unknown,
+  counts = false,
+): EntryRow {
+  const clientId = kind === entryKinds.members ? null : clientIdNamed(seq);
+  const bytes = encodeEntry([seq, ordinal, kind, counts, firstTime + seq, sender, null, clientId, null, body]);
+  return { seq, ordinal, kind, counts, sender, clientId, bytes };
+}
+
+/** A message as {@link real} makes it. */
+export function said(seq: number, ordinal: number, sender: UserId, counts = true): EntryRow {
+  return real(seq, ordinal, entryKinds.message, sender, [`says ${seq}`], counts);
 }
 
 export function head(conversation: ConversationId, seq: number, over: Partial<HeadRow> = {}): HeadRow {
