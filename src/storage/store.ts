@@ -18,7 +18,10 @@ export interface EntryRow {
   readonly bytes: Uint8Array;
 }
 
-/** The head of a conversation. SQLite keeps it exact in the same commit; elsewhere it is exact while closed. */
+/**
+ * The head of a conversation. SQLite keeps it exact in the same commit; elsewhere it is exact while closed, and what
+ * {@link Store.openConversation} answers is exact always: a driver may append a fence (an entry that counts nothing) for that.
+ */
 export interface HeadRow {
   readonly conversation: ConversationId;
   readonly type: string;
@@ -94,7 +97,8 @@ export interface FoundEntry {
  * - `stored`: durable, all of it; replies and fan-out may leave. `cursors` are the rows as stored, in the order of the moves.
  * - `conflict`: nothing of it stored. `duplicates` hold client ids of it; with none, another owner wrote one of these seqs:
  *   end the activation.
- * - `fenced`: the epoch is no longer the partition's newest; nothing stored; this activation ends without a word to anybody.
+ * - `fenced`: the epoch is no longer the partition's newest; this activation ends without a word to anybody. Nothing of it was
+ *   stored, or, by a driver without transactions, a beginning of its entries, which the next owner finds in the log.
  * - `refused`: certainly not stored (disk full, read-only, store down); answer retry and try later.
  * - `unknown`: perhaps stored; reload before any seq is used again.
  */
@@ -246,7 +250,10 @@ export interface Store {
    * @param tail most entries to bring from the end of the log
    */
   openConversation(conversation: ConversationId, epoch: Epoch, tail: number): Promise<OpenedConversation | null>;
-  /** Called by the conversation's actor only, one call in flight each; calls of all conversations share commits. */
+  /**
+   * Called by the conversation's actor only, one call in flight each; calls of all conversations share commits. A write under an
+   * older epoch is fenced at the latest once a newer one has opened the conversation: until then a driver may still store it.
+   */
   commit(write: ConversationWrite): Promise<Committed>;
 
   readRange(request: RangeRequest): Promise<Range>;
