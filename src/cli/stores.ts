@@ -10,6 +10,7 @@ import { openSqliteSource } from "../storage/copy-sqlite-source";
 import type { SqliteReading } from "../storage/copy-sqlite-source";
 import { createSqliteTarget } from "../storage/copy-sqlite-target";
 import { failureOf, isOfDriver } from "../storage/mongo-failures";
+import { StartupError } from "../storage/sqlite-errors";
 import { CommandFailure, exitCodes } from "./context";
 import type { CommandContext } from "./context";
 
@@ -82,6 +83,10 @@ function failureFor(error: unknown): unknown {
   if (error instanceof CopyError) {
     const again = error.why === "stopped" ? "; the same command goes on where it was" : "";
     return new CommandFailure(error.message + again, codes[error.why], error);
+  }
+  // No server answered; a refused password, for one, has no such cause.
+  if (error instanceof StartupError && isOfDriver(error.cause)) {
+    return new CommandFailure(error.message, exitCodes.unreachable, error);
   }
   if (!isOfDriver(error)) return error;
   const { reason, lasting } = failureOf(error, true);

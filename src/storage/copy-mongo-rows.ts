@@ -1,5 +1,6 @@
 // Documents of a MongoDB data set as canonical rows and back, and how each collection is read and found in canonical order.
 // Pure. Every read is one ordered pass over a collection, or goes on from a key, by an index that begins with that key.
+import { ObjectId } from "mongodb";
 import type { Document, Filter } from "mongodb";
 import type { Role } from "../protocol/entry";
 import type { ClientId, ConversationId, DeviceId, UserId } from "../protocol/ids";
@@ -149,6 +150,9 @@ const markAt = (row: TransferRow, at: number) => ({
   own: whole(row[at + 2]),
 });
 
+/** Written by nobody's opening: the first owner's is above it. */
+const unowned = { epoch: 0, lease: "", revision: 0 } as const;
+
 function userDocOf([user, userSeq, createdAt, tokensValidFrom, deletedAt]: TransferRow): UserDoc {
   return {
     _id: text(user) as UserId,
@@ -157,8 +161,7 @@ function userDocOf([user, userSeq, createdAt, tokensValidFrom, deletedAt]: Trans
     tokensValidFrom: whole(tokensValidFrom),
     deletedAt: deletedAt as number | null,
     openEpoch: 0,
-    epoch: 0,
-    revision: 0,
+    ...unowned,
   };
 }
 
@@ -191,7 +194,8 @@ function deviceDocOf([user, device, platform, lastSignInAt, signedOutAt]: Transf
 function feedDocOf([user, userSeq, kind, subject, data]: TransferRow): FeedDoc {
   const change = [userSeq, kind, subject, decode(data as Uint8Array)] as unknown as FeedTuple;
   const at = { first: whole(userSeq), userSeq: whole(userSeq) };
-  return { user: text(user) as UserId, ...at, epoch: 0, revision: 0, changes: packChanges([change]), rows: null };
+  const stamp = { _id: new ObjectId(), epoch: 0, revision: 0 };
+  return { ...stamp, user: text(user) as UserId, ...at, changes: packChanges([change]), rows: null };
 }
 
 function participantDocOf(row: TransferRow): ParticipantDoc {
@@ -224,7 +228,7 @@ function headDocOfRow(row: TransferRow): HeadDoc {
     fedThrough: whole(row[12]),
     totalsThrough: whole(row[13]),
   };
-  return headDocOf(head, head.openEpoch, 0);
+  return headDocOf(head, { ...unowned, epoch: head.openEpoch });
 }
 
 function entryDocOfRow([conversation, seq, ordinal, kind, counts, sender, clientId, bytes]: TransferRow): EntryDoc {

@@ -38,11 +38,13 @@ export interface OpenDatabase {
 const batchSize = 1000;
 /** How long a command may take: an ordered pass may sort before it answers, and a page is larger than what servers write. */
 const operationMs = 300_000;
+/** How long a database that does not answer is waited for at first: an operator watches. */
+const startMs = 5000;
 const firstPosition: CopyPosition = { kind: "users", after: null };
 
 /** Connects. Rejects with a {@link StartupError} that says the fix and holds no secret. */
 export async function openMongoDatabase(uri: string): Promise<OpenDatabase> {
-  const { client, db, limits } = await connectMongo({ uri, clock: systemClock, limits: { operationMs } });
+  const { client, db, limits } = await connectMongo({ uri, clock: systemClock, limits: { operationMs, startMs } });
   const wtimeoutMs = wtimeoutOf(limits);
   return {
     name: `mongodb://${client.options.hosts.map(String).join(",")}/${db.databaseName}`,

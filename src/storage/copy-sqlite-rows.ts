@@ -72,7 +72,11 @@ export class SqliteRows {
   }
 
   async *pages(kind: TransferKind, after: TransferRow | null): AsyncGenerator<TransferPage, void> {
-    for (const rows of this.#pages(kind, after)) yield { rows };
+    for (const rows of this.#pages(kind, after)) {
+      // A turn of the event loop for each page: signals come in, whoever shares the process goes on.
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      yield { rows };
+    }
   }
 
   #pages(kind: TransferKind, after: TransferRow | null): Iterable<readonly TransferRow[]> {
