@@ -44,6 +44,8 @@ export class RedisLink {
   #state: CacheState = "down";
   #redis: Redis | null = null;
   #cancelTry: Cancel | null = null;
+  /** What the client library said last of this connection: never a password. */
+  #complaint: string | null = null;
   #failures = 0;
   #inFlight = 0;
   #backoffMs: number = linkLimits.backoffMinMs;
@@ -124,15 +126,17 @@ export class RedisLink {
   async #probe(): Promise<void> {
     const { clock, timeoutMs } = this.#options;
     this.#enter("probing", null);
+    this.#complaint = null;
     const redis = this.#connect();
     this.#redis = redis;
     const connected = await this.#within(linkLimits.connectMs, settled(redis.connect()));
     if (this.#redis !== redis) return;
-    if (connected !== null) return this.#trip(connected === late ? "no connection in time" : connected.message);
+    if (connected !== null) return this.#trip(this.#complaint ?? "no connection in time");
     const answers = await this.#within(timeoutMs, pipelined(redis, [["ping"]]));
     if (this.#redis !== redis) return;
     const [answer] = answers === late || answers === null ? [] : answers;
-    if (answer?.ok !== true) return this.#trip(answer?.error.message ?? "a ping was not answered in time");
+    if (answer?.ok !== true)
+      return this.#trip(answer?.error.message ?? this.#complaint ?? "a ping was not answered in time");
     this.#failures = 0;
     this.#readyAt = clock.monotonic();
     this.#enter("ready", null);
@@ -152,10 +156,12 @@ export class RedisLink {
       disableClientInfo: true,
       protocol: 2,
     });
-    // Told again by `close`, and by what it does to the calls under way.
-    redis.on("error", () => undefined);
+    // What it does to calls is told by them and by `close`; here is only why.
+    redis.on("error", (error: Error) => {
+      this.#complaint = error.message;
+    });
     redis.on("close", () => {
-      if (this.#redis === redis && this.#state === "ready") this.#trip("the connection was lost");
+      if (this.#redis === redis && this.#state === "ready") this.#trip(this.#complaint ?? "the connection was lost");
     });
     return redis;
   }

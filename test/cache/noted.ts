@@ -5,6 +5,8 @@ import type { Cache, CacheFailure, CacheObserver, CacheState } from "../../src/s
 export class Noted implements CacheObserver {
   readonly failures: CacheFailure[] = [];
   readonly states: CacheState[] = [];
+  /** Why it went down, each time. */
+  readonly reasons: string[] = [];
   answers = 0;
   readonly #waiting: { readonly state: CacheState; readonly resolve: () => void }[] = [];
 
@@ -16,8 +18,9 @@ export class Noted implements CacheObserver {
     this.answers++;
   }
 
-  changed(state: CacheState): void {
+  changed(state: CacheState, reason: string | null): void {
     this.states.push(state);
+    if (reason !== null) this.reasons.push(reason);
     for (const { resolve } of this.#waiting.filter((one) => one.state === state)) resolve();
   }
 

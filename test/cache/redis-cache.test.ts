@@ -1,6 +1,7 @@
 // The Redis driver keeps the contract of the port on a real server, and stays harmless when that server does not behave.
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { randomUUID } from "node:crypto";
+import { join } from "node:path";
 import { systemClock } from "../../src/lib/clock";
 import type { Clock } from "../../src/lib/clock";
 import { cacheLimits } from "../../src/storage/cache";
@@ -12,30 +13,48 @@ import { describeWith } from "../services/services";
 import { Noted } from "./noted";
 import { TestRedis } from "./redis";
 
+let redis: TestRedis;
+
+/** Ample: only tests with a clock of their own are about time. */
+const timeoutMs = 5_000;
+
+async function open(options: { url?: string; namespace?: string; clock?: Clock; timeoutMs?: number } = {}) {
+  const noted = new Noted();
+  const ready = noted.next("ready");
+  const namespace = options.namespace ?? `test:${randomUUID()}`;
+  const cache = new RedisCache({
+    url: redis.url,
+    clock: systemClock,
+    timeoutMs,
+    observer: noted,
+    ...options,
+    namespace,
+  });
+  return { cache, noted, namespace, ready, [Symbol.asyncDispose]: () => cache.close() };
+}
+
+/** How each type of Redis is put under a key. */
+const garbage: Record<string, (key: string) => Promise<unknown>> = {
+  text: (key) => redis.client.set(key, "garbage"),
+  "a number of 40 digits": (key) => redis.client.set(key, "1".repeat(40)),
+  "a negative number": (key) => redis.client.set(key, "-5"),
+  "the largest number": (key) => redis.client.set(key, "9223372036854775807"),
+  "MessagePack of another form": (key) => redis.client.set(key, Buffer.from([0x93, 2, 0xa1, 0x61, 1])),
+  "a text of a megabyte": (key) => redis.client.set(key, Buffer.alloc(1 << 20)),
+  list: (key) => redis.client.rpush(key, "a", "b"),
+  hash: (key) => redis.client.hset(key, "a", "b"),
+  "a set larger than a place": (key) =>
+    redis.client.sadd(key, ...Array.from({ length: cacheLimits.membersMax + 1 }, (_, i) => `m${i}`)),
+  "sorted set": (key) => redis.client.zadd(key, 1, "a"),
+  stream: (key) => redis.client.xadd(key, "*", "a", "b"),
+  hyperloglog: (key) => redis.client.pfadd(key, "a"),
+};
+
 describeWith("own redis", "the cache in Redis", () => {
-  let redis: TestRedis;
   beforeAll(async () => {
     redis = await TestRedis.start();
   });
   afterAll(() => redis[Symbol.asyncDispose]());
-
-  /** Ample: only tests with a clock of their own are about time. */
-  const timeoutMs = 5_000;
-
-  async function open(options: { url?: string; namespace?: string; clock?: Clock; timeoutMs?: number } = {}) {
-    const noted = new Noted();
-    const ready = noted.next("ready");
-    const namespace = options.namespace ?? `test:${randomUUID()}`;
-    const cache = new RedisCache({
-      url: redis.url,
-      clock: systemClock,
-      timeoutMs,
-      observer: noted,
-      ...options,
-      namespace,
-    });
-    return { cache, noted, namespace, ready, [Symbol.asyncDispose]: () => cache.close() };
-  }
 
   cacheContract("redis", async () => {
     const one = await open();
@@ -59,23 +78,6 @@ describeWith("own redis", "the cache in Redis", () => {
     expect(keys.length).toBe(3);
     for (const key of keys) expect(await redis.client.pttl(key)).toBeGreaterThan(0);
   });
-
-  /** How each type of Redis is put under a key. */
-  const garbage: Record<string, (key: string) => Promise<unknown>> = {
-    text: (key) => redis.client.set(key, "garbage"),
-    "a number of 40 digits": (key) => redis.client.set(key, "1".repeat(40)),
-    "a negative number": (key) => redis.client.set(key, "-5"),
-    "the largest number": (key) => redis.client.set(key, "9223372036854775807"),
-    "MessagePack of another form": (key) => redis.client.set(key, Buffer.from([0x93, 2, 0xa1, 0x61, 1])),
-    "a text of a megabyte": (key) => redis.client.set(key, Buffer.alloc(1 << 20)),
-    list: (key) => redis.client.rpush(key, "a", "b"),
-    hash: (key) => redis.client.hset(key, "a", "b"),
-    "a set larger than a place": (key) =>
-      redis.client.sadd(key, ...Array.from({ length: cacheLimits.membersMax + 1 }, (_, i) => `m${i}`)),
-    "sorted set": (key) => redis.client.zadd(key, 1, "a"),
-    stream: (key) => redis.client.xadd(key, "*", "a", "b"),
-    hyperloglog: (key) => redis.client.pfadd(key, "a"),
-  };
 
   for (const [name, write] of Object.entries(garbage)) {
     test(`${name} under a key of ours is a miss, is counted, and is gone for the next one`, async () => {
@@ -149,6 +151,30 @@ describeWith("own redis", "the cache in Redis", () => {
     await again;
     await cache.put([{ key: "a", value: 1 }], 60_000);
     expect(await cache.get(["a"])).toEqual([1]);
+  });
+
+  test("an account needs only the commands that the operations page names, and is shut out with a wrong password", async () => {
+    const namespace = `test:${randomUUID()}`;
+    const page = await Bun.file(join(import.meta.dir, "../../docs/OPERATIONS.md")).text();
+    const rules = /An account for Parley needs `([^`]+)`/.exec(page)?.[1]?.split(/\s+/) ?? [];
+    expect(rules).toContain("+incrby");
+    await redis.client.acl("SETUSER", "parley", "reset", "on", ">p@ss:w", `~${namespace}:*`, ...rules);
+    const url = redis.url.replace("redis://", "redis://parley:p%40ss%3Aw@");
+    await using world = await open({ url: `${url.replace(/\/$/, "")}/2`, namespace });
+    const { cache, noted, ready } = world;
+    await ready;
+    await cache.put([{ key: "a", value: 1 }], 60_000);
+    await cache.enter([{ key: "p", member: "node" }], 60_000);
+    expect([await cache.get(["a"]), await cache.members(["p"])]).toEqual([[1], [["node"]]]);
+    expect(await cache.count([{ key: "c", by: 1 }], 60_000)).toEqual([1]);
+    await cache.exit([{ key: "p", member: "node" }]);
+    await cache.drop(["a"]);
+    expect([await cache.get(["a"]), noted.failures]).toEqual([[null], []]);
+
+    await using wrong = await open({ url: url.replace("p%40ss", "other"), namespace });
+    await wrong.noted.next("down");
+    expect(wrong.noted.reasons[0]).toContain("WRONGPASS");
+    expect(JSON.stringify(wrong.noted.reasons)).not.toContain("other");
   });
 
   test("kill -9 of Redis is a miss for every call until another one is there", async () => {

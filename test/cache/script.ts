@@ -37,11 +37,15 @@ export async function play(
     await onStep(round);
     await signInAll(world, server, clients);
     await playRound(round, ask, (user) => makeExist(server, user));
-    if (round % 4 === 3)
-      for (const [user, client] of clients) if (clients.delete(user)) await client[Symbol.asyncDispose]();
+    if (round % 4 === 3) await signOutAll(clients);
   }
-  for (const client of clients.values()) client.close();
+  await signOutAll(clients);
   return told;
+}
+
+async function signOutAll(clients: Map<string, RawClient>): Promise<void> {
+  for (const client of clients.values()) await client[Symbol.asyncDispose]();
+  clients.clear();
 }
 
 type Ask = (user: string, name: OperationName, ...args: readonly unknown[]) => Promise<unknown>;
