@@ -236,10 +236,11 @@ export type TotalsTuple = readonly [unread: number, mutedUnread: number];
  *   (`why` is who did it; role, join, floor are nil once left or removed)
  * - kind `settings`: subject is the conversation, data `[muted, markedUnread]`
  * - kind `device`: subject is the device id, data `["added" | "signedOut", platform]`
+ * - kind `fence`: of the server's own, subject and data are empty; it takes its number and tells nothing
  */
 export type FeedTuple = readonly [
   userSeq: UserSeq,
-  kind: "membership" | "settings" | "device",
+  kind: "membership" | "settings" | "device" | "fence",
   subject: string,
   data: readonly unknown[],
 ];

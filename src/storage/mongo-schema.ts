@@ -1,7 +1,7 @@
 // The collections of the MongoDB store: documents, indexes, shard keys, and how documents and the port's rows become each other.
 // Pure data and functions. Whatever must only move forward is one embedded document whose first field orders it, so that a
 // single `$max` compares it field by field and a late or repeated write changes nothing (G5); the order of fields is part of it.
-import { Binary } from "mongodb";
+import { Binary, ObjectId } from "mongodb";
 import type { Collection, Db } from "mongodb";
 import { isControlOn } from "../lib/failpoints";
 import { partitionOf } from "../lib/hash";
@@ -11,6 +11,8 @@ import type { ClientId, ConversationId, DeviceId, Epoch, Seq, UserId } from "../
 import type { FeedTuple } from "../protocol/operations";
 import type { Mark } from "../protocol/unread";
 import type { CursorRow, DeviceRow, EntryRow, FoundEntry, HeadRow, MemberRow, MembershipRow, UserRow } from "./store";
+
+export { mongoIndexes, shardKeys } from "./mongo-indexes";
 
 /** Bytes as they are stored, and as they are read: the driver answers a Buffer, which may be a view of a whole reply. */
 export type Bytes = Binary | Uint8Array;
@@ -32,8 +34,10 @@ export interface PartitionDoc {
   readonly epoch: Epoch;
 }
 
-/** One entry of a log. `epoch`: the owner who wrote it; what tells a repeated insert from another owner's. */
+/** One entry of a log, written under `epoch`. */
 export interface EntryDoc {
+  /** Drawn by whoever inserts it: what tells a repeated insert from another one. */
+  readonly _id: ObjectId;
   readonly conversation: ConversationId;
   readonly seq: Seq;
   readonly ordinal: number;
@@ -53,9 +57,11 @@ export interface HeadDoc {
   /** Whether `openEpoch` is not 0; apart, so that an index finds the open ones by id. */
   readonly open: boolean;
   readonly openEpoch: Epoch;
-  /** The highest epoch that activated it; every write is conditional on it. */
+  /** The highest epoch that opened it. */
   readonly epoch: Epoch;
-  /** Rises with every write of this document: a late one finds a higher number and changes nothing. */
+  /** Drawn anew at every opening. Writes are conditional on it, so that none of an earlier opening takes place late. */
+  readonly lease: string;
+  /** Rises with every write of one opening: a late one finds a higher number and changes nothing. */
   readonly revision: number;
   /** Empty while the conversation does not exist: its log then holds nothing, or fences only. */
   readonly type: string;
@@ -105,7 +111,8 @@ export interface UserDoc {
   /** As in {@link HeadDoc}; not 0 only while a write is under way, or was left unfinished. */
   readonly openEpoch: Epoch;
   readonly epoch: Epoch;
-  /** As in {@link HeadDoc}; the write that it numbers stamps its membership and device rows with it. */
+  readonly lease: string;
+  /** Rises with every write and every opening; a write stamps its membership and device rows with it. */
   readonly revision: number;
 }
 
@@ -119,12 +126,14 @@ export interface FeedRows {
 
 /** One write of a person's feed: the changes `first`–`userSeq`, in one document, so that all of it is stored or nothing. */
 export interface FeedDoc {
+  /** As in {@link EntryDoc}. */
+  readonly _id: ObjectId;
   readonly user: UserId;
   readonly first: number;
   /** Of the last change. */
   readonly userSeq: number;
   readonly epoch: Epoch;
-  /** The user row's revision under which it was written: with the epoch, what tells a repeated insert from another's. */
+  /** The user row's revision under which it was written. */
   readonly revision: number;
   /** The encoded list of the {@link FeedTuple}s. */
   readonly changes: Bytes;
@@ -180,44 +189,6 @@ export const collectionNames: readonly CollectionName[] = [
   "devices",
 ];
 
-/** An index that the migrations create, beside the one on `_id`. */
-export interface MongoIndex {
-  readonly collection: CollectionName;
-  readonly name: string;
-  /** Fields in order, all ascending. */
-  readonly key: readonly string[];
-  readonly unique: boolean;
-}
-
-/** Every unique one begins with its collection's shard key. */
-export const mongoIndexes: readonly MongoIndex[] = [
-  { collection: "entries", name: "seq", key: ["conversation", "seq"], unique: true },
-  { collection: "entries", name: "key", key: ["conversation", "key"], unique: true },
-  { collection: "entries", name: "own", key: ["conversation", "sender", "counts", "seq"], unique: false },
-  { collection: "entries", name: "kind", key: ["conversation", "kind", "seq"], unique: false },
-  { collection: "heads", name: "open", key: ["open", "_id", "partition"], unique: false },
-  { collection: "participants", name: "user", key: ["conversation", "user"], unique: true },
-  { collection: "participants", name: "mark", key: ["conversation", "mark.seq"], unique: false },
-  { collection: "feed", name: "first", key: ["user", "first"], unique: true },
-  { collection: "feed", name: "userSeq", key: ["user", "userSeq"], unique: false },
-  { collection: "memberships", name: "conversation", key: ["user", "conversation"], unique: true },
-  { collection: "memberships", name: "role", key: ["user", "row.role"], unique: false },
-  { collection: "devices", name: "device", key: ["user", "device"], unique: true },
-];
-
-/** What each collection is sharded by; null: it is small and stays on one shard. */
-export const shardKeys: Readonly<Record<CollectionName, string | null>> = {
-  meta: null,
-  partitions: null,
-  entries: "conversation",
-  heads: "_id",
-  participants: "conversation",
-  users: "_id",
-  feed: "user",
-  memberships: "user",
-  devices: "user",
-};
-
 /** The collections, opened with the concerns the guarantees rest on. */
 export type Collections = { readonly [N in CollectionName]: Collection<Documents[N]> } & {
   /** Read linearizably: what was acknowledged anywhere before the read began is seen. For one document by `_id`. */
@@ -231,13 +202,17 @@ export type Collections = { readonly [N in CollectionName]: Collection<Documents
 /**
  * Opens the collections: reads see what a majority has and go to the primary; writes are answered once a majority has them
  * in its journal (G1). @param wtimeoutMs after which the server stops waiting for the majority, with an error
+ * @param linearizable whether the deployment reads so: a server alone cannot, and its every read is of the newest state
  */
-export function openCollections(db: Db, wtimeoutMs: number): Collections {
+export function openCollections(db: Db, wtimeoutMs: number, linearizable = true): Collections {
   const weak = isControlOn("negative.writeConcernOne");
   const writeConcern = weak ? { w: 1 as const } : { w: "majority" as const, journal: true, wtimeoutMS: wtimeoutMs };
   const common = { readPreference: "primary" as const, writeConcern };
   const majority = { ...common, readConcern: { level: "majority" as const } };
-  const linearizable = { ...common, readConcern: { level: "linearizable" as const } };
+  const newest = {
+    ...common,
+    readConcern: { level: linearizable ? ("linearizable" as const) : ("majority" as const) },
+  };
   const open = <N extends CollectionName>(name: N) => db.collection<Documents[N]>(name, majority);
   return {
     meta: open("meta"),
@@ -250,9 +225,9 @@ export function openCollections(db: Db, wtimeoutMs: number): Collections {
     memberships: open("memberships"),
     devices: open("devices"),
     newest: {
-      partitions: db.collection<PartitionDoc>("partitions", linearizable),
-      heads: db.collection<HeadDoc>("heads", linearizable),
-      users: db.collection<UserDoc>("users", linearizable),
+      partitions: db.collection<PartitionDoc>("partitions", newest),
+      heads: db.collection<HeadDoc>("heads", newest),
+      users: db.collection<UserDoc>("users", newest),
     },
   };
 }
@@ -284,25 +259,34 @@ export function bytesOf(stored: Bytes): Uint8Array {
   return new Uint8Array(stored instanceof Binary ? stored.value() : stored);
 }
 
+/** How many bytes are stored. */
+export function sizeOf(stored: Bytes): number {
+  return stored instanceof Binary ? stored.position : stored.length;
+}
+
 /** An entry as it is stored. */
 export function entryDocOf(conversation: ConversationId, epoch: Epoch, row: EntryRow): EntryDoc {
   const { seq, ordinal, kind, counts, sender, clientId, bytes } = row;
   const key = entryKey(sender, clientId, seq);
-  return { conversation, seq, ordinal, kind, counts, sender, key, epoch, bytes: bin(bytes) };
+  const _id = new ObjectId();
+  return { _id, conversation, seq, ordinal, kind, counts, sender, key, epoch, bytes: bin(bytes) };
 }
 
 /** An entry as the port has it. */
-export function entryOf({ seq, ordinal, kind, counts, sender, key, bytes }: EntryDoc): EntryRow {
+export function entryOf({ seq, ordinal, kind, counts, sender, key, bytes }: Omit<EntryDoc, "_id" | "epoch">): EntryRow {
   return { seq, ordinal, kind, counts, sender, clientId: clientIdOf(key), bytes: bytesOf(bytes) };
 }
 
 /** An entry found by its client id, as the port has it; the document carries one. */
-export function foundOf({ sender, key, seq, kind, bytes }: EntryDoc): FoundEntry {
+export function foundOf({ sender, key, seq, kind, bytes }: Omit<EntryDoc, "_id" | "epoch">): FoundEntry {
   return { sender, clientId: clientIdOf(key) as ClientId, seq, kind, bytes: bytesOf(bytes) };
 }
 
-/** A head as it is stored under `epoch`. */
-export function headDocOf(head: HeadRow, epoch: Epoch, revision: number): HeadDoc {
+/** Under which condition a head is written. */
+export type HeadStamp = Pick<HeadDoc, "epoch" | "lease" | "revision">;
+
+/** A head as it is stored. */
+export function headDocOf(head: HeadRow, { epoch, lease, revision }: HeadStamp): HeadDoc {
   const { conversation, fields, lastMessage, openEpoch, ...rest } = head;
   return {
     _id: conversation,
@@ -310,6 +294,7 @@ export function headDocOf(head: HeadRow, epoch: Epoch, revision: number): HeadDo
     open: openEpoch !== 0,
     openEpoch,
     epoch,
+    lease,
     revision,
     ...rest,
     fields: fields && bin(fields),
@@ -319,7 +304,7 @@ export function headDocOf(head: HeadRow, epoch: Epoch, revision: number): HeadDo
 
 /** A head as the port has it. */
 export function headOf(doc: HeadDoc): HeadRow {
-  const { _id, partition, open, epoch, revision, fields, lastMessage, ...rest } = doc;
+  const { _id, partition, open, epoch, lease, revision, fields, lastMessage, ...rest } = doc;
   return {
     ...rest,
     conversation: _id,

@@ -1,0 +1,146 @@
+// The write commands as they go over the wire, with their concerns in them and their replies as they came.
+// The driver's own bulk methods hide which documents were taken when an error comes in the middle; here nothing is hidden (G1).
+import type { Db, Document } from "mongodb";
+import { isControlOn } from "../lib/failpoints";
+import { duplicateKey, WriteRefused } from "./mongo-failures";
+import { sizeOf } from "./mongo-schema";
+import type { Bytes, CollectionName, Documents } from "./mongo-schema";
+
+/** How often an upsert is repeated that found its document inserted meanwhile: the second time it is there. */
+const upsertTries = 5;
+/** Statements in one command, at most. */
+const statementsMax = 1000;
+/** Bytes of documents in one insert, about, at most: a command is bounded by 16 MiB. */
+const insertBytesMax = 8 * 1024 * 1024;
+/** What a document takes beside its large fields, about. */
+const documentBytes = 512;
+
+/** One conditional change of one document. */
+export interface Update {
+  readonly q: Document;
+  readonly u: Document;
+  readonly upsert?: boolean;
+}
+
+/** What an update command did. */
+export interface Updated {
+  /** Documents that matched, inserted ones included. */
+  readonly matched: number;
+  /** Positions whose unique key was taken: another writer inserted the document meanwhile, or the condition does not hold. */
+  readonly duplicates: readonly number[];
+}
+
+/** Not thread-safe. Every method rejects with the driver's error, or {@link WriteRefused}, where the outcome is not its answer. */
+export class MongoCommands {
+  readonly #db: Db;
+  readonly #writeConcern: Document;
+
+  /** @param wtimeoutMs after which the server stops waiting for the majority, with an error */
+  constructor(db: Db, wtimeoutMs: number) {
+    this.#db = db;
+    // A negative control: the tail of what was acknowledged may be lost.
+    const weak = isControlOn("negative.writeConcernOne");
+    this.#writeConcern = weak ? { w: 1 } : { w: "majority", j: true, wtimeout: wtimeoutMs };
+  }
+
+  /**
+   * Inserts in order and stops at the first document whose unique key is taken: answers how many are in by then.
+   * All of them were acknowledged by a majority.
+   */
+  async insert<N extends CollectionName>(name: N, documents: readonly Documents[N][]): Promise<number> {
+    let inserted = 0;
+    for (const chunk of chunksOf(documents)) {
+      const reply = await this.#run({ insert: name, documents: chunk, ordered: true });
+      const [error] = errorsOf(reply);
+      if (error) {
+        if (error.code === duplicateKey) return inserted + error.index;
+        throw new WriteRefused(error.code, error.message);
+      }
+      inserted += chunk.length;
+    }
+    return inserted;
+  }
+
+  /** Applies conditional changes, each by itself, in no order. */
+  async update(name: CollectionName, updates: readonly Update[]): Promise<Updated> {
+    let matched = 0;
+    const duplicates: number[] = [];
+    for (let at = 0; at < updates.length; at += statementsMax) {
+      const some = updates.slice(at, at + statementsMax).map(({ q, u, upsert = false }) => ({ q, u, upsert }));
+      const reply = await this.#run({ update: name, updates: some, ordered: false });
+      for (const { index, code, message } of errorsOf(reply)) {
+        if (code !== duplicateKey) throw new WriteRefused(code, message);
+        duplicates.push(at + index);
+      }
+      matched += Number(reply["n"] ?? 0);
+    }
+    return { matched, duplicates };
+  }
+
+  /** Applies upserts that may be repeated; where another writer inserted the same document meanwhile, once more. */
+  async upsert(name: CollectionName, updates: readonly Update[]): Promise<void> {
+    let left = updates;
+    for (let tries = 0; left.length > 0; tries++) {
+      const { duplicates } = await this.update(name, left);
+      if (duplicates.length > 0 && tries >= upsertTries) {
+        throw new WriteRefused(duplicateKey, `documents of ${name} are inserted by others again and again`);
+      }
+      left = duplicates.map((at) => left[at] as Update);
+    }
+  }
+
+  /** Deletes what each filter finds. */
+  async remove(name: CollectionName, filters: readonly Document[]): Promise<void> {
+    if (filters.length === 0) return;
+    const deletes = filters.map((q) => ({ q, limit: 0 }));
+    const [error] = errorsOf(await this.#run({ delete: name, deletes, ordered: false }));
+    if (error) throw new WriteRefused(error.code, error.message);
+  }
+
+  /** A command that makes collections or indexes. */
+  async define(command: Document): Promise<void> {
+    await this.#run(command);
+  }
+
+  #run(command: Document): Promise<Document> {
+    return this.#db.command({ ...command, writeConcern: this.#writeConcern });
+  }
+}
+
+interface WriteError {
+  readonly index: number;
+  readonly code: number;
+  readonly message: string;
+}
+
+function errorsOf(reply: Document): readonly WriteError[] {
+  const errors: unknown = reply["writeErrors"];
+  if (!Array.isArray(errors)) return [];
+  return errors.map(({ index, code, errmsg }: Document) => ({
+    index: Number(index),
+    code: Number(code),
+    message: String(errmsg),
+  }));
+}
+
+/** Documents in runs that one command takes, in order. */
+function* chunksOf<D>(documents: readonly D[]): Generator<readonly D[]> {
+  let start = 0;
+  let bytes = 0;
+  for (const [at, document] of documents.entries()) {
+    const size = documentBytes + largeBytes(document);
+    const full = at > start && (bytes + size > insertBytesMax || at - start >= statementsMax);
+    if (full) {
+      yield documents.slice(start, at);
+      start = at;
+      bytes = 0;
+    }
+    bytes += size;
+  }
+  if (start < documents.length) yield documents.slice(start);
+}
+
+function largeBytes(document: unknown): number {
+  const { bytes, changes } = document as { bytes?: Bytes; changes?: Bytes };
+  return (bytes ? sizeOf(bytes) : 0) + (changes ? sizeOf(changes) : 0);
+}

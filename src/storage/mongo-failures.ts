@@ -1,0 +1,110 @@
+// What the errors of MongoDB's driver mean for a write: whether it is certainly undone, and whether repeating it can help.
+// Pure. In doubt an outcome is uncertain: only then is "refused" true (G1).
+import {
+  MongoClientClosedError,
+  MongoNetworkError,
+  MongoNotConnectedError,
+  MongoServerError,
+  MongoServerSelectionError,
+  MongoTopologyClosedError,
+  MongoWriteConcernError,
+} from "mongodb";
+
+/** Why a command did not succeed. */
+export interface Failure {
+  /** A sentence with the fix where there is one. */
+  readonly reason: string;
+  /** Nothing of the command was applied, nor will be. */
+  readonly certain: boolean;
+  /** The same command fails again whatever happens to the servers. */
+  readonly lasting: boolean;
+}
+
+/** A document of a write was refused while others may have been taken. */
+export class WriteRefused extends Error {
+  override readonly name = "WriteRefused";
+  readonly code: number;
+
+  constructor(code: number, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** The code of a unique index that holds the key already. */
+export const duplicateKey = 11000;
+
+/** Refused before anything is done, for as long as nobody changes users, rights or the program. */
+const lasting: ReadonlyMap<number, string> = new Map([
+  [2, "the database refused a value"],
+  [9, "the database did not understand a command"],
+  [13, "this user may not write to the database; grant it readWrite on it"],
+  [14, "the database refused the type of a value"],
+  [18, "the database refused the name or password in the store's address"],
+  [59, "the database does not know a command that Parley needs"],
+  [121, "the database refused a document; remove the validation rules on Parley's collections"],
+  [10334, "a document is larger than the database allows"],
+]);
+
+/** Refused by a server that is not the primary, before anything is done. */
+const notPrimary: ReadonlySet<number> = new Set([10107, 13435, 13436]);
+
+const meanings: ReadonlyMap<number, string> = new Map([
+  [64, "a majority of the database's members did not confirm in time"],
+  [91, "the database is shutting down"],
+  [189, "the database's primary stepped down"],
+  [10107, "the database's member is not the primary"],
+  [11600, "the database is shutting down"],
+  [11602, "the database's primary changed"],
+  [14031, "the database's disk is full; free space on it"],
+]);
+
+/**
+ * What an error of the driver means. @param single whether the command held one document only: then an error that the server
+ * answers means that it was not applied. Throws what is no error of the driver.
+ */
+export function failureOf(error: unknown, single: boolean): Failure {
+  if (error instanceof WriteRefused) return serverFailure(error.code, error.message, single, false);
+  if (error instanceof MongoServerError) {
+    return serverFailure(Number(error.code ?? 0), error.message, single, error instanceof MongoWriteConcernError);
+  }
+  if (!isOfDriver(error)) throw error;
+  if (error.name === "MongoInvalidArgumentError" || error.name.startsWith("BSON")) {
+    return { reason: `a document cannot be written: ${error.message}`, certain: true, lasting: true };
+  }
+  return { reason: reasonOf(error), certain: neverSent(error), lasting: false };
+}
+
+/** An error of the driver as a sentence with the fix. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof MongoServerSelectionError) return `no primary of the database answers (${error.message})`;
+  if (error instanceof MongoNetworkError) return `the connection to the database was lost (${error.message})`;
+  const code = error instanceof MongoServerError ? Number(error.code ?? 0) : 0;
+  const message = error instanceof Error ? error.message : String(error);
+  const says = meanings.get(code) ?? lasting.get(code);
+  return says ? `${says} (${code}: ${message})` : message;
+}
+
+/** Whether the driver, or the documents' encoder, threw it. */
+export function isOfDriver(error: unknown): error is Error {
+  return error instanceof Error && /^(Mongo|BSON)/.test(error.name);
+}
+
+function serverFailure(code: number, message: string, single: boolean, applied: boolean): Failure {
+  const says = lasting.get(code);
+  const reason = says || meanings.has(code) ? `${says ?? meanings.get(code)} (${code}: ${message})` : message;
+  if (applied) return { reason, certain: false, lasting: false };
+  // Of several documents those before the failure may be in; of one, only a server that left in the middle is doubtful.
+  const certain =
+    says !== undefined || (single && (notPrimary.has(code) || !/interrupt|stepp|shut|time/i.test(reason)));
+  return { reason, certain: certain && (single || says !== undefined), lasting: says !== undefined };
+}
+
+/** Whether it failed before the command left this process. */
+function neverSent(error: Error): boolean {
+  if (error instanceof MongoServerSelectionError) return true;
+  if (error instanceof MongoNotConnectedError || error instanceof MongoTopologyClosedError) return true;
+  if (error instanceof MongoClientClosedError) return true;
+  if (error instanceof MongoNetworkError && "beforeHandshake" in error && error.beforeHandshake === true) return true;
+  return /PoolCleared|PoolClosed|WaitQueueTimeout/.test(error.name);
+}
