@@ -6,19 +6,21 @@ import { dirname, resolve } from "node:path";
 import { systemClock } from "../lib/clock";
 import type { Config } from "../lib/settings";
 import { sqliteFile } from "../server";
-import { copyOnline, copyStopped } from "../storage/copy-run";
+import { backUpMongo } from "../storage/copy-backup";
+import { openMongoDatabase } from "../storage/copy-mongo";
+import { copyStopped } from "../storage/copy-run";
 import { backUp } from "../storage/sqlite-backup";
 import { epochLeap, restoreSqlite } from "../storage/sqlite-restore";
 import { CommandFailure, exitCodes, readConfig } from "./context";
 import type { CommandContext, CommonOptions } from "./context";
-import { openFileTarget, openSource, openTarget, orFailure, parseStore, reporter } from "./stores";
+import { openSource, openTarget, orFailure, parseStore, reporter } from "./stores";
 
 /** Copies the data while servers may be using it; `--json`: `{file,bytes}`. Never overwrites a file. */
 export async function runBackup(context: CommandContext, file: string, options: CommonOptions): Promise<void> {
   const config = await readConfig(context, options);
   const to = resolve(file);
   if (existsSync(to)) throw new CommandFailure(`${to} exists; choose another name`);
-  if (isMongo(config)) await backUpMongo(context, config, to);
+  if (isMongo(config)) await backUpDatabase(context, config, to);
   else await backUpFile(context, config, to);
   context.progress(null);
   const bytes = Bun.file(to).size;
@@ -31,17 +33,15 @@ async function backUpFile(context: CommandContext, config: Config, to: string): 
   await backUp(from, to, systemClock, (done, total) => context.progress(portion("copied", done, total)));
 }
 
-function backUpMongo(context: CommandContext, config: Config, to: string): Promise<void> {
+function backUpDatabase(context: CommandContext, config: Config, file: string): Promise<void> {
   return orFailure(context, async () => {
-    await using closing = new AsyncDisposableStack();
-    const source = await openSource(parseStore("PARLEY_STORE", config.store), "snapshot");
-    closing.defer(() => source.close());
-    const target = await openFileTarget(to, false);
-    closing.defer(() => target.close());
-    await copyOnline({
-      ...{ source, target, generation: "kept", epochLeap: 0 },
-      ...{ onProgress: reporter(context), signal: context.stopped },
-    });
+    await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+    const database = await openMongoDatabase(config.store);
+    try {
+      await backUpMongo({ database, file, onProgress: reporter(context), signal: context.stopped });
+    } finally {
+      await database.close();
+    }
   });
 }
 

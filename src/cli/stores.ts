@@ -36,14 +36,9 @@ export async function openSource(address: StoreAddress, reading: SqliteReading):
 /** Opens what a copy is made in; nothing is changed yet. */
 export async function openTarget(address: StoreAddress): Promise<TransferTarget | SettlingTarget> {
   if (address.kind === "mongodb") return createMongoTarget(await openMongoDatabase(address.uri));
-  return openFileTarget(address.file, true);
-}
-
-/** A new file; its folder is made where there is none. */
-export async function openFileTarget(file: string, resumable: boolean): Promise<SettlingTarget> {
-  const folder = dirname(file);
+  const folder = dirname(address.file);
   if (!existsSync(folder)) await mkdir(folder, { recursive: true, mode: 0o700 });
-  return createSqliteTarget({ file, resumable });
+  return createSqliteTarget({ file: address.file, resumable: true });
 }
 
 /** Least time between two lines of progress where nobody watches, milliseconds. */

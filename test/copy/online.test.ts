@@ -3,17 +3,22 @@
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { allPartitions } from "../../src/actors/local-placement";
+import { silentLog } from "../../src/lib/log";
+import { startServer } from "../../src/server";
 import { decode } from "../../src/protocol/codec";
 import type { EntryTuple, MessageBody } from "../../src/protocol/entry";
 import type { ConversationId } from "../../src/protocol/ids";
 import type { TransferKind, TransferPage, TransferSource } from "../../src/storage/copy";
+import { openMongoDatabase, openMongoSource } from "../../src/storage/copy-mongo";
 import { copyOnline } from "../../src/storage/copy-run";
 import { SqliteRows } from "../../src/storage/copy-sqlite-rows";
 import { createSqliteTarget } from "../../src/storage/copy-sqlite-target";
+import { openMongoStore } from "../../src/storage/mongo-store";
 import { openSqliteStore } from "../../src/storage/sqlite-store";
 import type { Store } from "../../src/storage/store";
 import { compareProjections } from "../projections";
 import { ServerWorld } from "../server/server-world";
+import { describeWith, shareMongo } from "../services/services";
 import { Busy } from "./busy";
 import type { Acked } from "./busy";
 import { CopyWorld } from "./world";
@@ -52,9 +57,18 @@ function disturbed(source: TransferSource, step: () => Promise<void>): TransferS
       for (let at = 0; at < 16; at++) await step();
     }
   }
-  return { ...source, pages };
+  const { name, exact } = source;
+  return {
+    name,
+    exact,
+    pages,
+    state: () => source.state(),
+    count: (kind) => source.count(kind),
+    close: async () => {},
+  };
 }
 
+/** A backup with steps taken on the source meanwhile. */
 async function backUpUnderLoad(source: TransferSource, file: string, step: () => Promise<void>): Promise<void> {
   const target = createSqliteTarget({ file, resumable: false });
   const { signal } = new AbortController();
@@ -87,16 +101,20 @@ async function expectAll(store: Store, acked: readonly Acked[]): Promise<void> {
   }
 }
 
-test("a backup under load has what was acknowledged before it, agrees with its own logs, and a server finishes it", async () => {
-  await using files = await CopyWorld.open();
+/** What is common to both stores: a server is busy on it while it is backed up as `openSource` reads it. */
+async function proveBackup(
+  files: CopyWorld,
+  openLiveStore: () => Promise<Store>,
+  openSource: () => Promise<TransferSource>,
+): Promise<void> {
   await using world = await ServerWorld.open();
-  const live = files.path("live.sqlite");
-  const server = await world.start({ PARLEY_STORE: `sqlite:${live}`, PARLEY_ACTORS_IDLE_MS: "100" });
+  const config = world.config({ PARLEY_ACTORS_IDLE_MS: "100" });
+  await using server = await startServer(config, { log: silentLog(), openStore: openLiveStore });
   await using busy = await Busy.open(world, server);
   const before = [...busy.acked];
   const copy = files.path("copy.sqlite");
-  await backUpUnderLoad(openLive(live), copy, () => busy.step());
-  expect(busy.acked.length).toBeGreaterThan(before.length + 50);
+  await backUpUnderLoad(await openSource(), copy, () => busy.step());
+  expect(busy.acked.length).toBeGreaterThan(before.length + 40);
 
   await serveUntilClosed(world, copy);
   const store = await openSqliteStore({ file: copy });
@@ -108,4 +126,26 @@ test("a backup under load has what was acknowledged before it, agrees with its o
   } finally {
     await store.close();
   }
+}
+
+const promise =
+  "a backup under load has what was acknowledged before it, agrees with its logs, and a server finishes it";
+
+test(`${promise}: a file that is read without a snapshot`, async () => {
+  await using files = await CopyWorld.open();
+  const live = files.path("live.sqlite");
+  await proveBackup(
+    files,
+    () => openSqliteStore({ file: live }),
+    async () => openLive(live),
+  );
+});
+
+describeWith("mongodb", "a backup of a busy MongoDB", () => {
+  test(promise, async () => {
+    await using files = await CopyWorld.open();
+    await using share = await shareMongo();
+    const openSource = async (): Promise<TransferSource> => openMongoSource(await openMongoDatabase(share.uri));
+    await proveBackup(files, () => openMongoStore({ uri: share.uri }), openSource);
+  });
 });
