@@ -2,7 +2,7 @@
 // Two negative controls show that the comparison sees a cache that is believed.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { randomUUID } from "node:crypto";
-import { Redis } from "ioredis";
+import type { Redis } from "ioredis";
 import { systemClock } from "../../src/lib/clock";
 import { configureFailpoints } from "../../src/lib/failpoints";
 import { silentLog } from "../../src/lib/log";
