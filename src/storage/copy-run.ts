@@ -3,6 +3,7 @@
 import { failpoint } from "../lib/failpoints";
 import { CopyError, transferKinds } from "./copy";
 import type {
+  CopyEnd,
   CopyPosition,
   Settled,
   SettlingTarget,
@@ -71,9 +72,8 @@ export async function copyStopped(options: CopyOptions): Promise<Copied> {
   await run.copyFrom(begun.state === "resumed" ? begun.position : { kind: "users", after: null });
   const sums = await run.compare();
   await expectUnused(source, from);
-  const settled = !source.exact && settles(target) ? target.settle(false) : nothingSettled;
   failpoint("copy.compared");
-  await target.finish(end);
+  const settled = await finish(options, end);
   return { ...end, wasDone: false, resumed: begun.state === "resumed", sums, settled };
 }
 
@@ -92,15 +92,20 @@ export async function copyOnline(options: CopyOptions & { readonly target: Settl
     target.noteHeads(rows);
   }
   const sums = await run.copyAll();
-  const settled = target.settle(true);
   // Epochs that were taken meanwhile may stand in heads that were read late.
   const { epoch } = await source.state();
   const end = endOf(options, { ...from, epoch });
-  await target.finish(end);
+  const settled = await target.settleAndFinish(end, true);
   return { ...end, wasDone: false, resumed: false, sums, settled };
 }
 
-function endOf({ generation, epochLeap }: CopyOptions, from: TransferState): { generation: string; epoch: number } {
+async function finish({ source, target }: CopyOptions, end: CopyEnd): Promise<Settled> {
+  if (!source.exact && settles(target)) return target.settleAndFinish(end, false);
+  await target.finish(end);
+  return nothingSettled;
+}
+
+function endOf({ generation, epochLeap }: CopyOptions, from: TransferState): CopyEnd {
   return {
     generation: generation === "kept" ? from.generation : crypto.randomUUID(),
     epoch: from.epoch + epochLeap,
@@ -108,7 +113,7 @@ function endOf({ generation, epochLeap }: CopyOptions, from: TransferState): { g
 }
 
 function settles(target: TransferTarget | SettlingTarget): target is SettlingTarget {
-  return "settle" in target;
+  return "settleAndFinish" in target;
 }
 
 async function expectUnused(source: TransferSource, from: TransferState): Promise<void> {

@@ -44,7 +44,7 @@ export function noteCarried(db: Database, carried: readonly CarriedRows[]): void
   }
 }
 
-/** See {@link SettlingTarget.settle}. @param epoch an epoch of the source: what heads left open say */
+/** See {@link SettlingTarget.settleAndFinish}. @param epoch an epoch of the source: what heads left open say */
 export function settleRows(db: Database, online: boolean, epoch: number): Settled {
   const people = settlePeople(db);
   const found = db.query(online ? movedHeads : openHeads).all() as LaggingHead[];

@@ -99,26 +99,33 @@ class SqliteTarget implements SettlingTarget {
     this.#db.inTransaction((db) => noteHeads(db, rows));
   }
 
-  settle(online: boolean): Settled {
-    const epoch = this.#db.marker()?.from.epoch ?? 0;
-    return this.#db.inTransaction((db) => settleRows(db, online, epoch));
+  async finish(end: CopyEnd): Promise<void> {
+    this.#finish(end, () => {});
   }
 
-  async finish({ generation, epoch }: CopyEnd): Promise<void> {
+  async settleAndFinish(end: CopyEnd, online: boolean): Promise<Settled> {
+    return this.#finish(end, (db, from) => settleRows(db, online, from.epoch));
+  }
+
+  /** In one transaction: what a comparison sees is either what was copied, or done. */
+  #finish<T>({ generation, epoch }: CopyEnd, settle: (db: Database, from: TransferState) => T): T {
     const opened = this.#db;
-    const { from = null } = opened.marker() ?? {};
-    if (from === null)
-      throw new CopyError("failed", `${this.#partial} lost what it is a copy of; remove it and copy again`);
-    checkWhole(opened.db, this.name);
-    opened.inTransaction((db) => {
+    const from = opened.marker()?.from;
+    if (!from) throw new CopyError("failed", `${this.#partial} lost what it is a copy of; remove it and copy again`);
+    const settled = opened.inTransaction((db) => {
+      const done = settle(db, from);
+      checkWhole(db, this.name);
       using set = db.prepare("UPDATE meta SET value = ? WHERE key = ?");
       set.run(generation, "generation");
       set.run(epoch, "epochCounter");
       dropSideTables(db);
       opened.mark({ state: "done", from, position: { kind: "entries", after: null }, epoch });
+      failpoint("copy.settled");
+      return done;
     });
     failpoint("copy.done");
     this.#seal();
+    return settled;
   }
 
   async count(kind: TransferKind): Promise<number> {

@@ -76,7 +76,7 @@ export class PageInMaking {
 
 /**
  * Rows that a feed row's commit produces and that its store may not have written yet (MongoDB writes the feed first): what
- * {@link SettlingTarget.settle} applies where the person's row is behind them.
+ * {@link SettlingTarget.settleAndFinish} applies where the person's row is behind them.
  */
 export interface CarriedRows {
   readonly user: TransferRow;
@@ -161,8 +161,11 @@ export interface Settled {
 export interface SettlingTarget extends TransferTarget {
   /** Heads as they were before anything else was read: `fedThrough` of a copy is never above these. */
   noteHeads(rows: readonly TransferRow[]): void;
-  /** Computes from logs and feeds what may lag. `online`: the source was written meanwhile, {@link noteHeads} has all its heads. */
-  settle(online: boolean): Settled;
+  /**
+   * {@link TransferTarget.finish}, and in the same transaction computes from logs and feeds what may lag.
+   * @param online whether the source was written meanwhile; {@link noteHeads} was given all its heads then
+   */
+  settleAndFinish(end: CopyEnd, online: boolean): Promise<Settled>;
 }
 
 /**

@@ -2,12 +2,17 @@
 import { expect, test } from "bun:test";
 import { MongoClient } from "mongodb";
 import type { Db } from "mongodb";
+import { allPartitions } from "../../src/actors/local-placement";
 import { configureFailpoints } from "../../src/lib/failpoints";
+import { transferKinds } from "../../src/storage/copy";
 import { createMongoTarget, openMongoDatabase, openMongoSource } from "../../src/storage/copy-mongo";
 import type { Copied, CopyOptions } from "../../src/storage/copy-run";
 import { openSqliteSource } from "../../src/storage/copy-sqlite-source";
 import { createSqliteTarget } from "../../src/storage/copy-sqlite-target";
+import { openMongoStore } from "../../src/storage/mongo-store";
+import { openSqliteStore } from "../../src/storage/sqlite-store";
 import { describeWith, shareMongo } from "../services/services";
+import { fillStore } from "./sample-data";
 import { CopyWorld, linesOf, linesOfFile, moved } from "./world";
 
 async function toMongo(from: string, uri: string, options: Partial<CopyOptions> = {}): Promise<Copied> {
@@ -123,3 +128,60 @@ describeWith("mongodb", "copying between a file and MongoDB", () => {
     await raised;
   });
 });
+
+describeWith("mongodb", "a MongoDB database that a crash left unfinished", () => {
+  test("is copied to a file with everything that its logs and feeds say, and stays open there", async () => {
+    await using world = await CopyWorld.open();
+    await using share = await shareMongo();
+    const size = { people: 9, conversations: 6, messages: 300 };
+    const expected = world.path("expected.sqlite");
+    await world.filled("expected.sqlite", size);
+    const store = await openMongoStore({ uri: share.uri });
+    await fillStore(store, size);
+    await store.close();
+    await inDatabase(share.uri, crash);
+
+    for (const point of ["copy.page=throw@3", "copy.compared=throw", "copy.settled=throw"]) {
+      configureFailpoints(point);
+      await expect(toFile(share.uri, world.path("to.sqlite"))).rejects.toThrow("a failpoint was armed");
+      configureFailpoints("");
+    }
+    const copied = await toFile(share.uri, world.path("to.sqlite"));
+    expect(copied.settled).toEqual({ reopened: 6, people: 9 });
+    const kinds = transferKinds.filter((kind) => kind !== "heads");
+    const linesIn = (file: string) => linesOf(openSqliteSource(file, "snapshot"), kinds);
+    expect(await linesIn(world.path("to.sqlite"))).toEqual(await linesIn(expected));
+    const closed = (line: string): unknown[] => [...(JSON.parse(line) as unknown[]).with(12, 0).with(13, 0)];
+    const headsIn = async (file: string) => (await linesOf(openSqliteSource(file, "snapshot"), ["heads"])).map(closed);
+    expect(await headsIn(world.path("to.sqlite"))).toEqual(await headsIn(expected));
+    const copy = await openSqliteStore({ file: world.path("to.sqlite") });
+    expect(await copy.listOpen(allPartitions, null, 10)).toHaveLength(6);
+    await copy.close();
+  });
+
+  test("is not copied to another database: its own tools do that", async () => {
+    await using there = await shareMongo();
+    await using here = await shareMongo();
+    await using world = await CopyWorld.open();
+    await toMongo(await world.filled("from.sqlite", { people: 2, conversations: 1, messages: 1 }), here.uri);
+    const source = await openMongoSource(await openMongoDatabase(here.uri));
+    const target = createMongoTarget(await openMongoDatabase(there.uri));
+    await expect(moved(source, target)).rejects.toMatchObject({ why: "refused" });
+  });
+});
+
+/** What is behind where a server was killed: heads, members and totals behind their logs, people's rows behind their feeds. */
+async function crash(db: Db): Promise<void> {
+  const stale = {
+    seq: 1,
+    ordinal: 0,
+    memberCount: 0,
+    lastMessage: null,
+    lastMessageSeq: 0,
+    fedThrough: 0,
+    totalsThrough: 0,
+  };
+  await db.collection("heads").updateMany({}, { $set: { open: true, openEpoch: 1, ...stale } });
+  await db.collection("participants").updateMany({}, { $unset: { member: "", total: "" } });
+  for (const name of ["users", "memberships", "devices"]) await db.collection(name).deleteMany({});
+}
