@@ -5,7 +5,7 @@ import { existsSync } from "node:fs";
 import { Command } from "../server/command";
 import type { Finished } from "../server/command";
 import { describeWith, shareMongo } from "../services/services";
-import { CopyWorld } from "./world";
+import { CopyWorld, until } from "./world";
 
 async function run(args: readonly string[], failpoints?: string): Promise<Finished> {
   await using command = new Command(args, failpoints === undefined ? {} : { PARLEY_FAILPOINTS: failpoints });
@@ -84,7 +84,7 @@ test("Ctrl-C ends a copy with code 6, and the same command goes on", async () =>
   const to = world.path("to.sqlite");
   const slow = { PARLEY_FAILPOINTS: "copy.page=delay:250" };
   await using command = new Command(["copy", "--from", from, "--to", `sqlite:${to}`], slow);
-  while (!existsSync(`${to}.copying`)) await Bun.sleep(5);
+  await until(() => existsSync(`${to}.copying`));
   command.signal("SIGINT");
   const { code, err } = await command.finished();
   expect([code, err.includes("the same command goes on where it was")]).toEqual([6, true]);

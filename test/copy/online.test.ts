@@ -21,7 +21,7 @@ import { ServerWorld } from "../server/server-world";
 import { describeWith, shareMongo } from "../services/services";
 import { Busy } from "./busy";
 import type { Acked } from "./busy";
-import { CopyWorld } from "./world";
+import { CopyWorld, until } from "./world";
 
 const ofPeople: ReadonlySet<TransferKind> = new Set(["users", "memberships", "devices", "feed"]);
 
@@ -86,7 +86,7 @@ async function backUpUnderLoad(source: TransferSource, file: string, step: () =>
 /** Starts a server on a file and stops it once it has finished whatever was left open. */
 async function serveUntilClosed(world: ServerWorld, file: string): Promise<void> {
   const server = await world.start({ PARLEY_STORE: `sqlite:${file}`, PARLEY_ACTORS_IDLE_MS: "100" });
-  while ((await server.store.listOpen(allPartitions, null, 1)).length > 0) await Bun.sleep(10);
+  await until(async () => (await server.store.listOpen(allPartitions, null, 1)).length === 0);
   await server.stop();
 }
 
