@@ -174,7 +174,7 @@ test("Parley takes the settings that the files give it", () => {
       PARLEY_LOG_FORMAT: "json",
     };
     const loaded = loadConfig({
-      environment: { ...inImage, ...service.environment, PARLEY_STORE: undefined },
+      environment: { ...inImage, ...service.environment },
       file: null,
     });
     expect([name, loaded.ok ? "" : loaded.problem]).toEqual([name, ""]);
