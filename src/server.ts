@@ -18,6 +18,7 @@ import { userKind } from "./actors/user";
 import type { UserDeps } from "./actors/user";
 import { systemClock } from "./lib/clock";
 import { AppError } from "./lib/errors";
+import { maskPassword } from "./lib/config";
 import { createLog } from "./lib/log";
 import type { Log } from "./lib/log";
 import { createMetrics, watchEventLoop } from "./lib/metrics";
@@ -26,6 +27,7 @@ import type { Config } from "./lib/settings";
 import type { Cache, CacheObserver, CacheState } from "./storage/cache";
 import { MemoryCache } from "./storage/memory-cache";
 import { RedisCache } from "./storage/redis-cache";
+import { openMongoStore } from "./storage/mongo-store";
 import { openSqliteStore } from "./storage/sqlite-store";
 import type { Store } from "./storage/store";
 import { createHttp } from "./transport/http";
@@ -118,7 +120,10 @@ export async function startServer(config: Config, overrides: ServerOverrides = {
   const running = opening.move();
   stage.now = "ready";
   const { port, url } = server;
-  log.info({ url, dataDir: resolve(config.dataDir), store: config.store, demo: signIn.demoSecret !== null }, "ready");
+  log.info(
+    { url, dataDir: resolve(config.dataDir), store: maskPassword(config.store), demo: signIn.demoSecret !== null },
+    "ready",
+  );
   const drain = async (): Promise<void> => {
     if (stage.now === "ready") stage.now = "draining";
     stopReopening();
@@ -203,17 +208,22 @@ function openCache(config: Config, generation: string, log: Log, metrics: Metric
 }
 
 async function openStore(config: Config, log: Log, metrics: Metrics): Promise<Store> {
+  const clock = systemClock;
+  const onHealth = (writable: boolean, reason: string | null): void => {
+    if (writable) log.info("the store takes writes again");
+    else log.error({ reason }, "the store takes no writes; sends are refused with a retryable code");
+  };
+  if (config.store.startsWith("mongodb")) {
+    const onWarning = (text: string): void => log.warn(text);
+    const observe = { commit: (rows: number, ms: number) => metrics.committed(rows, ms) };
+    return openMongoStore({ uri: config.store, clock, onHealth, onWarning, observe });
+  }
   const file = sqliteFile(config);
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-  return openSqliteStore({
-    file,
-    clock: systemClock,
-    onHealth: (writable, reason) => {
-      if (writable) log.info("the store takes writes again");
-      else log.error({ reason }, "the store takes no writes; sends are refused with a retryable code");
-    },
-    observe: { commit: (rows, _writes, _bytes, ms) => metrics.committed(rows, ms) },
-  });
+  const observe = {
+    commit: (rows: number, _writes: number, _bytes: number, ms: number) => metrics.committed(rows, ms),
+  };
+  return openSqliteStore({ file, clock, onHealth, observe });
 }
 
 /** The file of the SQLite store: the named one, or `parley.sqlite` in the data folder. */

@@ -194,10 +194,12 @@ export const settings = z.strictObject({
   store: leaf(
     z
       .string()
-      .regex(/^sqlite(:.+)?$/)
+      .max(2048)
+      .regex(/^(sqlite(:.+)?|mongodb(\+srv)?:\/\/[^/].*)$/)
       .default("sqlite"),
     "Where messages are kept; plain `sqlite` is the file `parley.sqlite` in the data folder.",
-    "sqlite, sqlite:PATH",
+    "sqlite, sqlite:PATH, mongodb://[USER:PASSWORD@]HOST[:PORT][,HOST…][/DATABASE][?OPTIONS], mongodb+srv://…",
+    { secret: "password" },
   ),
   cache: leaf(
     z.string().max(1024).refine(isCache).default("memory"),

@@ -103,4 +103,49 @@ describeWith("mongodb", "copying into MongoDB by the command", () => {
     expect(await digestOf(world, share.uri, "there.jsonl")).toBe(expected);
     expect(await digestOf(world, back, "back.jsonl")).toBe(expected);
   });
+
+  test("a backup made while a server runs goes into an empty database, with a generation of its own", async () => {
+    await using world = await CopyWorld.open();
+    await using old = await shareMongo();
+    await using fresh = await shareMongo();
+    const settings = (store: string) => ({
+      PARLEY_STORE: store,
+      PARLEY_DATA_DIR: world.folder,
+      PARLEY_PORT: "0",
+    });
+    const runOn = async (store: string, ...args: readonly string[]): Promise<Finished> => {
+      await using command = new Command(args, settings(store));
+      return await command.finished();
+    };
+    const serve = async (store: string): Promise<readonly [Command, string]> => {
+      const server = new Command(["serve"], settings(store));
+      return [server, /http:\S+/.exec(await server.line(/is ready at/))?.[0] ?? ""];
+    };
+    const [server, url] = await serve(old.uri);
+    await using _server = server;
+    await runOn(old.uri, "history", "@alice", "--as", "bob", "--url", url); // a person exists from the first sign-in on
+    const sent = await runOn(old.uri, "send", "@bob", "kept", "--as", "alice", "--url", url, "--json");
+    expect(sent.code).toBe(0);
+    const file = world.path("backup.sqlite");
+    const backup = await runOn(old.uri, "backup", file, "--json");
+    expect([backup.code, JSON.parse(backup.out)]).toEqual([0, { file, bytes: Bun.file(file).size }]);
+    expect((await runOn(old.uri, "backup", file)).code).toBe(1);
+    server.signal("SIGTERM");
+    await server.finished();
+
+    const inUse = await runOn(old.uri, "restore", file);
+    expect([inUse.code, inUse.err.includes("is not empty")]).toEqual([1, true]);
+    expect((await runOn(fresh.uri, "restore", file, "--force")).code).toBe(2);
+    const restored = await runOn(fresh.uri, "restore", file, "--json");
+    expect([restored.code, JSON.parse(restored.out)]).toMatchObject([0, { conversations: 1 }]);
+    const before = new Database(file, { readonly: true });
+    const { value } = before.query("SELECT value FROM meta WHERE key = 'generation'").get() as { value: string };
+    before.close(true);
+    expect(JSON.parse(restored.out).generation).not.toBe(value);
+    const [next, address] = await serve(fresh.uri);
+    await using _next = next;
+    const { conversation, seq } = JSON.parse(sent.out) as { conversation: string; seq: number };
+    const again = await runOn(fresh.uri, "history", conversation, "--as", "bob", "--url", address, "--json");
+    expect(JSON.parse(again.out)).toMatchObject({ seq, sender: "alice", text: "kept" });
+  });
 });
