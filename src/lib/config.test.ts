@@ -77,7 +77,11 @@ const wrong: readonly (readonly [Record<string, string>, string | undefined, str
     undefined,
     "PARLEY_PROT: unknown setting (given: 1 bytes); allowed: PARLEY_PORT, perhaps; `parley config` lists every setting",
   ],
-  [{ PARLEY_STORE: "mongo://x" }, undefined, `PARLEY_STORE: given a hidden text of 9 bytes; allowed: sqlite, sqlite:PATH, mongodb://[USER:PASSWORD@]HOST[:PORT][,HOST…][/DATABASE][?OPTIONS], mongodb+srv://…`],
+  [
+    { PARLEY_STORE: "mongo://x" },
+    undefined,
+    `PARLEY_STORE: given a hidden text of 9 bytes; allowed: sqlite, sqlite:PATH, mongodb://[USER:PASSWORD@]HOST[:PORT][,HOST…][/DATABASE][?OPTIONS], mongodb+srv://…`,
+  ],
   [
     { PARLEY_CACHE: "redis" },
     undefined,
