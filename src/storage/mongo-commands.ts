@@ -15,11 +15,12 @@ const insertBytesMax = 8 * 1024 * 1024;
 /** What a document takes beside its large fields, about. */
 const documentBytes = 512;
 
-/** One conditional change of one document. */
+/** One conditional change of one document, or of all that match (`multi`). */
 export interface Update {
   readonly q: Document;
   readonly u: Document;
   readonly upsert?: boolean;
+  readonly multi?: boolean;
 }
 
 /** What an update command did. */
@@ -66,7 +67,7 @@ export class MongoCommands {
     let matched = 0;
     const duplicates: number[] = [];
     for (let at = 0; at < updates.length; at += statementsMax) {
-      const some = updates.slice(at, at + statementsMax).map(({ q, u, upsert = false }) => ({ q, u, upsert }));
+      const some = updates.slice(at, at + statementsMax).map((each) => ({ ...each, upsert: each.upsert ?? false }));
       const reply = await this.#run({ update: name, updates: some, ordered: false });
       for (const { index, code, message } of errorsOf(reply)) {
         if (code !== duplicateKey) throw new WriteRefused(code, message);

@@ -13,7 +13,7 @@ import type { CursorMove, CursorRow } from "./store";
 /** Between the beginnings of two bulk writes, milliseconds, at least. */
 const everyMs = 20;
 /** Moves in one bulk write, at most. */
-const batchMax = 1000;
+const batchMax = 250;
 /** Moves that wait, at most; past it they are refused. */
 const waitingMax = 20_000;
 

@@ -14,7 +14,7 @@ import type { HeadRow } from "./store";
 const flushEntries = 1000;
 const flushMs = 5000;
 /** Heads stored by one command. */
-const flushBatch = 200;
+const flushBatch = 100;
 /** Conversations remembered, about: past it the closed ones are forgotten, and looked up again when they are needed. */
 const recordsMax = 50_000;
 /** How many come until it is looked again what may be forgotten. */

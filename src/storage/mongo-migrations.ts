@@ -2,6 +2,7 @@
 // may be repeated, and the recorded schema rises last.
 import type { Db } from "mongodb";
 import { failpoint, isControlOn } from "../lib/failpoints";
+import { partitionCount } from "../lib/hash";
 import { MongoCommands } from "./mongo-commands";
 import { isOfDriver, reasonOf } from "./mongo-failures";
 import { collectionNames, mongoIndexes } from "./mongo-schema";
@@ -32,6 +33,10 @@ export const mongoMigrations: readonly MongoMigration[] = [
         { q: { _id: "epoch" }, u: { $setOnInsert: { value: 0 } }, upsert: true },
         { q: { _id: "probe" }, u: { $setOnInsert: { value: 0 } }, upsert: true },
       ]);
+      // Each may be there already, by another server that starts at the same time.
+      const partitions = Array.from({ length: partitionCount }, (_, _id) => ({ _id, epoch: 0 }));
+      let done = 0;
+      while (done < partitions.length) done += 1 + (await commands.insert("partitions", partitions.slice(done)));
     },
   },
 ];
@@ -76,14 +81,14 @@ async function migrate(
   for (const migration of migrations.filter((each) => each.schema > schema)) {
     await migration.up(commands);
     failpoint("mongo.migrate.step");
-    if (migration.schema === known) await createIndexes(commands);
+    if (migration.schema === known) await createIndexes(db, commands);
     const recorded = { schema: migration.schema, minCompatible: migration.minCompatible };
     // Where another server has recorded it, or more, the upsert finds the key taken.
     const q = { _id: "schema", schema: { $lt: migration.schema } };
     await commands.update("meta", [{ q, u: { $set: recorded }, upsert: true }]);
   }
   // The guarantees rest on the unique ones: whoever dropped one gets it back, or is told which keys stand twice.
-  if (schema === known) await createIndexes(commands);
+  if (schema === known) await createIndexes(db, commands);
 }
 
 async function readSchema(db: Db, intoCopy: boolean): Promise<{ schema: number; minCompatible: number }> {
@@ -116,7 +121,7 @@ async function createCollection(commands: MongoCommands, name: string): Promise<
   }
 }
 
-async function createIndexes(commands: MongoCommands): Promise<void> {
+async function createIndexes(db: Db, commands: MongoCommands): Promise<void> {
   // A negative control: entries may then stand twice.
   const dropped = isControlOn("negative.noUniqueIndex");
   for (const collection of collectionNames) {
@@ -124,6 +129,24 @@ async function createIndexes(commands: MongoCommands): Promise<void> {
     const indexes = wanted
       .filter(({ unique }) => !(dropped && unique && collection === "entries"))
       .map(({ name, key, unique }) => ({ name, key: Object.fromEntries(key.map((field) => [field, 1])), unique }));
-    if (indexes.length > 0) await commands.define({ createIndexes: collection, indexes });
+    // Only what is not there: a compatible server may fail at being asked for what it has.
+    const missing = indexes.length > 0 ? await missingOf(db, collection, indexes) : [];
+    if (missing.length > 0) await commands.define({ createIndexes: collection, indexes: missing });
   }
+}
+
+interface Index {
+  readonly name: string;
+  readonly key: Readonly<Record<string, number>>;
+  readonly unique: boolean;
+}
+
+async function missingOf(db: Db, collection: string, wanted: readonly Index[]): Promise<readonly Index[]> {
+  const there = await db.collection(collection).listIndexes().toArray();
+  const same = (one: Index): boolean =>
+    there.some(
+      ({ name, key, unique }) =>
+        name === one.name && JSON.stringify(key) === JSON.stringify(one.key) && (unique ?? false) === one.unique,
+    );
+  return wanted.filter((one) => !same(one));
 }

@@ -9,7 +9,6 @@ import { partitionOf } from "../lib/hash";
 import type { ConversationId, Epoch, UserId } from "../protocol/ids";
 import { KeyedTurns } from "./keyed-turns";
 import { MongoCommands } from "./mongo-commands";
-import type { Update } from "./mongo-commands";
 import { MongoCommits } from "./mongo-commits";
 import { connectMongo, wtimeoutOf } from "./mongo-connection";
 import type { MongoConnection, MongoLimits } from "./mongo-connection";
@@ -230,8 +229,9 @@ export class MongoStore implements Store {
     ).findOneAndUpdate({ _id: "epoch" }, { $inc: { value: 1 } }, { returnDocument: "after" });
     const epoch = Number(counter?.value);
     failpoint("mongo.claim");
-    const updates = partitions.map((_id): Update => ({ q: { _id }, u: { $max: { epoch } }, upsert: true }));
-    await this.#commands.upsert("partitions", updates);
+    // Every partition has its document since the first migration.
+    const q = { _id: { $in: [...partitions] } };
+    await this.#commands.update("partitions", [{ q, u: { $max: { epoch } }, multi: true }]);
     return epoch;
   }
 
