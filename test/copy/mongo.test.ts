@@ -15,6 +15,9 @@ import { describeWith, shareMongo } from "../services/services";
 import { fillStore } from "./sample-data";
 import { CopyWorld, linesOf, linesOfFile, moved } from "./world";
 
+/** More than one page of entries, and no more than a server that scans takes quickly. */
+const modest = { people: 12, conversations: 6, messages: 1100 };
+
 async function toMongo(from: string, uri: string, options: Partial<CopyOptions> = {}): Promise<Copied> {
   const target = createMongoTarget(await openMongoDatabase(uri));
   return moved(openSqliteSource(from, "alone"), target, options);
@@ -42,7 +45,7 @@ describeWith("mongodb", "copying between a file and MongoDB", () => {
   test("there and back gives byte-identical exports, the generation and an epoch counter that is not lower", async () => {
     await using world = await CopyWorld.open();
     await using share = await shareMongo();
-    const from = await world.filled();
+    const from = await world.filled("from.sqlite", modest);
     const there = await toMongo(from, share.uri);
     expect(await linesOfMongo(share.uri)).toEqual(await linesOfFile(from));
     const back = await toFile(share.uri, world.path("back.sqlite"));
@@ -53,7 +56,7 @@ describeWith("mongodb", "copying between a file and MongoDB", () => {
   test("a copy that failed anywhere goes on there and comes to the same", async () => {
     await using world = await CopyWorld.open();
     await using share = await shareMongo();
-    const from = await world.filled();
+    const from = await world.filled("from.sqlite", modest);
     for (const point of ["copy.page=throw@1", "copy.page=throw@7", "copy.kind=throw@1", "copy.compared=throw"]) {
       configureFailpoints(point);
       await expect(toMongo(from, share.uri)).rejects.toThrow("a failpoint was armed");
@@ -71,7 +74,7 @@ describeWith("mongodb", "copying between a file and MongoDB", () => {
   test("a copy that another one replaced stops, and the other one comes to its end", async () => {
     await using world = await CopyWorld.open();
     await using share = await shareMongo();
-    const from = await world.filled();
+    const from = await world.filled("from.sqlite", modest);
     const first = createMongoTarget(await openMongoDatabase(share.uri));
     const source = openSqliteSource(from, "snapshot");
     await first.begin(await source.state());
@@ -85,11 +88,11 @@ describeWith("mongodb", "copying between a file and MongoDB", () => {
   test("a database that is not empty, or holds another copy, is refused", async () => {
     await using world = await CopyWorld.open();
     await using share = await shareMongo();
-    const from = await world.filled();
+    const from = await world.filled("from.sqlite", modest);
     configureFailpoints("copy.page=throw@2");
     await expect(toMongo(from, share.uri)).rejects.toThrow();
     configureFailpoints("");
-    const other = await world.filled("other.sqlite");
+    const other = await world.filled("other.sqlite", modest);
     await expect(toMongo(other, share.uri)).rejects.toThrow("an unfinished copy of something else");
     await toMongo(from, share.uri);
     await inDatabase(share.uri, (db) =>
@@ -101,7 +104,7 @@ describeWith("mongodb", "copying between a file and MongoDB", () => {
   test("a document that differs is named", async () => {
     await using world = await CopyWorld.open();
     await using share = await shareMongo();
-    const from = await world.filled();
+    const from = await world.filled("from.sqlite", modest);
     configureFailpoints("copy.kind=throw@7");
     await expect(toMongo(from, share.uri)).rejects.toThrow();
     configureFailpoints("");
@@ -113,7 +116,7 @@ describeWith("mongodb", "copying between a file and MongoDB", () => {
   test("a source whose counter rises during the copy is not called copied", async () => {
     await using world = await CopyWorld.open();
     await using share = await shareMongo();
-    await toMongo(await world.filled(), share.uri);
+    await toMongo(await world.filled("from.sqlite", modest), share.uri);
     const source = await openMongoSource(await openMongoDatabase(share.uri));
     const target = createSqliteTarget({ file: world.path("to.sqlite"), resumable: true });
     let raised: Promise<unknown> | null = null;
