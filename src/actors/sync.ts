@@ -79,7 +79,7 @@ export async function gatherPage<T>(world: SessionWorld, request: PageRequest, u
     if (atOnce.pending.length === 0) return use(atOnce);
   }
   const asked = await askOwners(world, user, toAsk(world, user, page), request.askMs);
-  return use(build(asked, await readMissed(world, request, page.rows)));
+  return use(build(asked, await readMissed(world, request, page.rows, asked)));
 }
 
 /** Conversations that the store cannot speak for: left open by an owner, or active until a moment ago. */
@@ -118,10 +118,17 @@ async function askOwners(
 }
 
 /** Entries after the client's positions, where they are few enough. */
-async function readMissed(world: SessionWorld, { positions }: PageRequest, rows: readonly SyncRow[]): Promise<Missed> {
+async function readMissed(
+  world: SessionWorld,
+  { positions, user }: PageRequest,
+  rows: readonly SyncRow[],
+  asked: Asked,
+): Promise<Missed> {
   if (positions.size === 0) return new Map();
-  const wanted = rows.flatMap(({ conversation, headSeq, floor }) => {
+  const wanted = rows.flatMap((row) => {
+    const { conversation, floor } = row;
     const position = positions.get(conversation);
+    const headSeq = headKnown(world, user, row, asked);
     if (position === undefined || position >= headSeq) return [];
     const from = Math.max(position + 1, floor);
     const limit = headSeq - from + 1;
@@ -131,6 +138,13 @@ async function readMissed(world: SessionWorld, { positions }: PageRequest, rows:
   if (wanted.length === 0) return new Map();
   const ranges = await world.store.readRanges(wanted, limits.frameBytesMax);
   return new Map(wanted.map(({ conversation }, i) => [conversation, ranges[i]?.entries ?? []]));
+}
+
+/** The highest head that anybody tells: the stored one of an open conversation may lag behind its owner's. */
+function headKnown(world: SessionWorld, user: UserId, { conversation, headSeq }: SyncRow, asked: Asked): Seq {
+  const standing = world.rows.standing(conversation, user);
+  const seen = standing.state === "active" ? standing.seen?.head[0] : null;
+  return Math.max(headSeq, asked.get(conversation)?.head[0] ?? 0, seen ?? 0);
 }
 
 /** One row that the answer shows. */

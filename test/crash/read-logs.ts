@@ -43,7 +43,8 @@ interface LogEntry {
   readonly sender: string;
 }
 
-async function readLog(
+/** Reads one whole log, and tells the recorder. */
+export async function readLog(
   connection: Connection,
   conv: string,
   recorder: Recorder,

@@ -2,7 +2,7 @@
 // without a sample here fails, and so does one without a membership check.
 import { describe, expect, test } from "bun:test";
 import { operations } from "../../src/protocol/operations";
-import type { OperationName } from "../../src/protocol/operations";
+import type { FeedTuple, OperationName } from "../../src/protocol/operations";
 import type { RawClient } from "./raw-client";
 import type { StartWorld } from "./socket-world";
 
@@ -83,12 +83,16 @@ export function membershipCases(start: StartWorld): void {
     await using world = await start({ types: { private: { historyForNewMembers: false } } });
     const ada = await world.online("ada");
     const bob = await world.signIn("bob");
+    const desk = await world.online("bob", "desk");
+    const added = () => desk.push("feed", ([changes]) => (changes as readonly FeedTuple[])[0]?.[3][0] === "added");
     const [id] = await ada.request("create", "private", crypto.randomUUID(), null, ["bob"]);
+    await added();
     const send = async (text: string) => (await ada.request("send", id, [[crypto.randomUUID(), [text]]]))[0] as number;
     const known = await send("one");
     await ada.request("remove", id, crypto.randomUUID(), ["bob"]);
     await send("not for Bob");
     await ada.request("add", id, crypto.randomUUID(), ["bob"], null);
+    await added();
     const last = await send("for all");
     const [, rows, , totals, pending, resumed] = await bob.request("sync", null, [[id, known]]);
     expect(pending).toEqual([]);

@@ -11,12 +11,12 @@ import type { StartWorld } from "./socket-world";
 import { tokenCases } from "./tokens.case";
 
 /** Every test starts its world on data of its own. */
-export function socketSuite({ name, fresh }: StoreUnderTest): void {
+export function socketSuite(store: StoreUnderTest): void {
   const start: StartWorld = async (options = {}) => {
-    const data = await fresh();
+    const data = await store.fresh();
     return SocketWorld.start({ ...options, store: await data.open(), dispose: () => data.dispose() });
   };
-  describe(`sockets over ${name}`, () => {
+  describe(`sockets over ${store.name}`, () => {
     describe("chat", () => chatCases(start));
     describe("membership", () => membershipCases(start));
     describe("tokens", () => tokenCases(start));
