@@ -10,7 +10,7 @@ const answerWithinMs = 2_000;
 /** So many looks in vain in a row, and the other is gone. */
 const missesMax = 5;
 /** So many where it was never seen: everything may have been started together, and this one first. */
-const missesBeforeFirstMax = 60;
+const missesBeforeFirstMax = 20;
 
 /** Settles, with the looks in vain, once the server at `url` is gone. Any answer is life, also "starting" or "not ready". */
 async function whenGone(url: string, everyMs: number): Promise<number> {

@@ -43,7 +43,7 @@ test("a standby that never saw the other server waits longer before it takes ove
   await gone.stop(true);
   await using command = new Command([script, url, "5"], { PARLEY_PORT: "0" }, [process.execPath]);
   const { code, out } = await command.finished();
-  expect([code, out.trim().split("\n").at(-1)]).toEqual([0, `${url} did not answer 60 times in a row: taking over`]);
+  expect([code, out.trim().split("\n").at(-1)]).toEqual([0, `${url} did not answer 20 times in a row: taking over`]);
 });
 
 test("a standby without an address to watch says how it is used", async () => {
