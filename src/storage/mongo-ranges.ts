@@ -12,7 +12,7 @@ const laterRows = 256;
 /** What a range needs of `entries`; each call is one command. */
 export interface EntrySource {
   /** Entries of these gapless pieces of logs, in any order; pieces may overlap. */
-  pieces(pieces: readonly Piece[]): Promise<readonly (EntryRow & { readonly conversation: string })[]>;
+  pieces(pieces: readonly Piece[]): Promise<readonly (readonly [conversation: string, row: EntryRow])[]>;
   /** At most `limit` entries at or below `from`, downward. */
   down(conversation: string, from: Seq, limit: number): Promise<readonly EntryRow[]>;
   /** At most `limit` entries of one kind, or that stand at `edge`, from `first` toward `last`. */
@@ -189,8 +189,8 @@ class ReadAhead {
   async #fetch(pieces: readonly Piece[]): Promise<void> {
     for (const { conversation, first, last } of pieces)
       for (let seq = first; seq <= last; seq++) this.#rows.set(keyOf(conversation, seq), null);
-    for (const row of await this.#source.pieces(pieces)) {
-      this.#rows.set(keyOf(row.conversation, row.seq), row);
+    for (const [conversation, row] of await this.#source.pieces(pieces)) {
+      this.#rows.set(keyOf(conversation, row.seq), row);
       this.#budget.seen(row.bytes.length);
     }
   }

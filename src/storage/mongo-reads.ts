@@ -169,7 +169,7 @@ function entrySource(collections: Collections): EntrySource {
       }));
       const filter = clauses.length === 1 ? (clauses[0] as (typeof clauses)[0]) : { $or: clauses };
       const rows = await find(collections, entryQueries.pieces, filter, { batch: 1000 });
-      return rows.map((row) => ({ ...entryOf(row), conversation: row.conversation }));
+      return rows.map((row) => [row.conversation, entryOf(row)]);
     },
     async down(conversation, from, limit) {
       const filter = { conversation: cast(conversation), seq: { $lte: from } };

@@ -15,7 +15,7 @@ const epoch = 7;
 
 /** What the collections hold of ada in one room, changed by one write after the other, in the order of a commit. */
 class Room {
-  head = headDocOf({ ...blankHead(room, 0), type: "group" }, epoch, 1);
+  head = headDocOf({ ...blankHead(room, 0), type: "group" }, { epoch, lease: "", revision: 1 });
   participant: ParticipantDoc = { conversation: room, user: ada };
   readonly log: (typeof ada)[] = [];
   join: Mark = { seq: 0, ordinal: 0, own: 0 };
