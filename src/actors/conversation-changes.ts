@@ -16,8 +16,7 @@ export type Change = Extract<
 export function runChange(draft: Draft, rules: membership.MembershipRules, ask: Change): Seq {
   switch (ask.op) {
     case "create":
-      membership.create(draft, rules, ask.user, ask.args);
-      return 1;
+      return membership.create(draft, rules, ask.user, ask.args);
     case "join":
       return membership.join(draft, rules, ask.user, ask.args[1]);
     case "leave":

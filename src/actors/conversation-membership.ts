@@ -45,14 +45,17 @@ function earlierChange(
   return used.seq;
 }
 
-/** Makes the conversation with its first members; its creator owns it, unless it is direct. Repeated, it changes nothing. */
-export function create(draft: Draft, rules: MembershipRules, user: UserId, args: Args<"create">): void {
+/**
+ * Makes the conversation with its first members; its creator owns it, unless it is direct. Repeated, it changes nothing.
+ * Answers where it begins: 1, or behind the fences of owners who began it and broke off.
+ */
+export function create(draft: Draft, rules: MembershipRules, user: UserId, args: Args<"create">): Seq {
   const [typeName, clientId, set, named] = args;
   const { state } = draft;
   if (state.exists) {
     if (state.staged.type !== typeName) throw new AppError("id_reused");
     if (!state.member(user)) throw new AppError("no_access");
-    return;
+    return state.used(user, clientId)?.seq ?? 1;
   }
   const others = [...new Set(named ?? [])].filter((other) => other !== user);
   checkCreate(rules.type, user, set, others);
@@ -68,6 +71,7 @@ export function create(draft: Draft, rules: MembershipRules, user: UserId, args:
     ...others.map((other) => ({ user: other, role: "member" as const })),
   ];
   addAll(draft, rules, { by: user, clientId: null, asked: [] }, changes, 1);
+  return seq;
 }
 
 /** Lets a person in by themselves, where the type says so. */

@@ -102,9 +102,9 @@ export class ConversationState {
   /** Committed members by id, for paging; null when they have changed. */
   #sorted: readonly UserId[] | null = null;
 
-  /** Whether it exists, staged or committed. */
+  /** Whether it exists, staged or committed. Not by its seq: fences may stand in a log whose conversation was never created. */
   get exists(): boolean {
-    return this.staged.seq > 0;
+    return this.staged.type !== "";
   }
 
   /** A member as the staged entries leave them, or null. */

@@ -182,11 +182,12 @@ class Commit {
   /** Totals, and the head: now, where totals or a closing depend on it, or the log says what it is called; else later. */
   async #head(record: HeadRecord): Promise<void> {
     const { conversation, entries, head, totals } = this.#write;
-    if (!head) return;
     if (totals.length > 0) {
-      await this.#upsert(totals.map((row) => totalUpdate(conversation, row, head.totalsThrough)));
+      const through = (head ?? record.open)?.totalsThrough ?? 0;
+      await this.#upsert(totals.map((row) => totalUpdate(conversation, row, through)));
       failpoint("mongo.commit.totals");
     }
+    if (!head) return;
     const { heads, health } = this.#parts;
     const named = head.seq === entries.length || entries.some(({ kind }) => kind === entryKinds.conversation);
     const now = entries.length === 0 || totals.length > 0 || head.openEpoch === 0 || named;
