@@ -74,11 +74,17 @@ async function planRedis(port: number, folder: string, logs: string): Promise<Se
   return { name: "redis", port, uri: `redis://127.0.0.1:${port}`, folder, logs: [log], daemons: [daemon] };
 }
 
+/**
+ * Connections of FerretDB to its PostgreSQL. It keeps one for every statement of a command until the command ends, and hangs
+ * for ever where they run out: far more than one command of ours has statements.
+ */
+const ferretConnections = 400;
+
 async function planMongo(port: number, folder: string, logs: string): Promise<ServicePlan> {
   const log = join(logs, `mongodb-${port}.log`);
   const postgresLog = join(logs, `mongodb-${port}-postgresql.log`);
   const database = join(folder, "postgresql");
-  const options = new URLSearchParams({ host: database, user: "parley", pool_max_conns: "32" });
+  const options = new URLSearchParams({ host: database, user: "parley", pool_max_conns: String(ferretConnections) });
   const address = `postgres:///postgres?${options}`;
   const ferretdb = {
     name: "ferretdb",
@@ -89,7 +95,7 @@ async function planMongo(port: number, folder: string, logs: string): Promise<Se
   return {
     name: "mongodb",
     port,
-    uri: `mongodb://127.0.0.1:${port}/?directConnection=true&retryWrites=false`,
+    uri: `mongodb://127.0.0.1:${port}/?directConnection=true&retryWrites=false&maxPoolSize=10`,
     folder,
     logs: [log, postgresLog],
     daemons: [await planPostgres(database, postgresLog), ferretdb],
@@ -111,6 +117,7 @@ async function planPostgres(folder: string, log: string): Promise<DaemonPlan> {
     wal_level: "minimal",
     max_wal_senders: "0",
     shared_buffers: "64MB",
+    max_connections: String(ferretConnections + 20),
     // Kept in the data folder, so that a killed server leaves nothing in shared memory.
     dynamic_shared_memory_type: "mmap",
     // The indexes below serve FerretDB's queries only when their parameters are known to the planner.
