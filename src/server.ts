@@ -216,7 +216,9 @@ async function openStore(config: Config, log: Log, metrics: Metrics): Promise<St
   if (config.store.startsWith("mongodb")) {
     const onWarning = (text: string): void => log.warn(text);
     const observe = { commit: (rows: number, ms: number) => metrics.committed(rows, ms) };
-    return openMongoStore({ uri: config.store, clock, onHealth, onWarning, observe });
+    const { selectionTimeoutMs, operationTimeoutMs, ...others } = config.mongodb;
+    const limits = { serverSelectionMs: selectionTimeoutMs, operationMs: operationTimeoutMs, ...others };
+    return openMongoStore({ uri: config.store, clock, limits, onHealth, onWarning, observe });
   }
   const file = sqliteFile(config);
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });

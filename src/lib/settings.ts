@@ -158,6 +158,29 @@ const actors = z.strictObject({
   ),
 });
 
+const mongodb = z.strictObject({
+  poolMax: whole(64, 1, 1_000, "Most connections to the primary; `maxPoolSize` in the store's address wins."),
+  selectionTimeoutMs: whole(
+    3_000,
+    100,
+    60_000,
+    "How long a command waits for a primary, milliseconds; `serverSelectionTimeoutMS` in the address wins.",
+  ),
+  operationTimeoutMs: whole(
+    5_000,
+    500,
+    120_000,
+    "How long a reply may take before its connection counts as lost, milliseconds; the server waits a second less for a majority.",
+  ),
+  decideMs: whole(
+    10_000,
+    100,
+    120_000,
+    "How long a write is repeated until it is known what is stored, milliseconds; then its sender is answered `unknown`.",
+  ),
+  startMs: whole(30_000, 0, 600_000, "How long starting waits for a server that does not answer, milliseconds."),
+});
+
 const http = z.strictObject({
   bodyBytesMax: whole(64 * 1024, 1024, 16 * 1024 * 1024, "Largest body of an HTTP request, bytes."),
   trustForwarded: flag(
@@ -251,6 +274,7 @@ export const settings = z.strictObject({
   rates: rates.prefault({}),
   actors: actors.prefault({}),
   http: http.prefault({}),
+  mongodb: mongodb.prefault({}),
   types,
 });
 

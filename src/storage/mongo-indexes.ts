@@ -1,5 +1,20 @@
 // The indexes and shard keys of the MongoDB store, as data: what the migrations create, and what the tests prove of every query.
-import type { CollectionName } from "./mongo-schema";
+
+/** Every collection. `meta` is the first that is created: a database without it belongs to another program. */
+export const collectionNames = [
+  "meta",
+  "partitions",
+  "entries",
+  "heads",
+  "participants",
+  "users",
+  "feed",
+  "memberships",
+  "devices",
+] as const;
+
+/** The name of a collection. */
+export type CollectionName = (typeof collectionNames)[number];
 
 /** An index that the migrations create, beside the one on `_id`. */
 export interface MongoIndex {

@@ -10,9 +10,11 @@ import type { Role } from "../protocol/entry";
 import type { ClientId, ConversationId, DeviceId, Epoch, Seq, UserId } from "../protocol/ids";
 import type { FeedTuple } from "../protocol/operations";
 import type { Mark } from "../protocol/unread";
+import type { CollectionName } from "./mongo-indexes";
 import type { CursorRow, DeviceRow, EntryRow, FoundEntry, HeadRow, MemberRow, MembershipRow, UserRow } from "./store";
 
-export { mongoIndexes, shardKeys } from "./mongo-indexes";
+export { collectionNames, mongoIndexes, shardKeys } from "./mongo-indexes";
+export type { CollectionName } from "./mongo-indexes";
 
 /** Bytes as they are stored, and as they are read: the driver answers a Buffer, which may be a view of a whole reply. */
 export type Bytes = Binary | Uint8Array;
@@ -172,22 +174,6 @@ export interface Documents {
   readonly memberships: MembershipDoc;
   readonly devices: DeviceDoc;
 }
-
-/** The name of a collection. */
-export type CollectionName = keyof Documents;
-
-/** Every collection, in the order of {@link Documents}. */
-export const collectionNames: readonly CollectionName[] = [
-  "meta",
-  "partitions",
-  "entries",
-  "heads",
-  "participants",
-  "users",
-  "feed",
-  "memberships",
-  "devices",
-];
 
 /** The collections, opened with the concerns the guarantees rest on. */
 export type Collections = { readonly [N in CollectionName]: Collection<Documents[N]> } & {

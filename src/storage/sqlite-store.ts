@@ -11,6 +11,7 @@ import { packConversation, packFeed, type PackedOutcome, unpackBatch, weigh } fr
 import { ReadLink } from "./sqlite-reads";
 import type { WriterStarted } from "./sqlite-messages";
 import type { Committed, ConversationWrite, FeedCommitted, FeedWrite, Range, RangeRequest, Store } from "./store";
+import { illFormedFeed, illFormedWrite } from "./write-checks";
 
 /** What a store is opened with. */
 export interface SqliteOptions {
@@ -88,18 +89,16 @@ export class SqliteStore implements Store {
   }
 
   async commit(write: ConversationWrite): Promise<Committed> {
-    const ill = illFormed(write);
+    const ill = illFormedWrite(write);
     if (ill !== null) return { outcome: "refused", reason: ill };
     const outcome = await this.#commits.add(packConversation(write), write.entries.length, weigh(write));
     return this.#told(outcome) as Committed;
   }
 
   async commitFeed(write: FeedWrite): Promise<FeedCommitted> {
-    const { changes, memberships, devices, devicesDropped = [], user } = write;
-    const first = user.userSeq - changes.length + 1;
-    if (changes.some(([userSeq], at) => userSeq !== first + at)) {
-      return { outcome: "refused", reason: "the changes do not end at the row's userSeq without a gap" };
-    }
+    const ill = illFormedFeed(write);
+    if (ill !== null) return { outcome: "refused", reason: ill };
+    const { changes, memberships, devices, devicesDropped = [] } = write;
     const rows = changes.length + memberships.length + devices.length + devicesDropped.length;
     return this.#told(await this.#commits.add(packFeed(write), rows, rows * rowBytes)) as FeedCommitted;
   }
@@ -165,14 +164,3 @@ export class SqliteStore implements Store {
 
 /** Rough bytes of a feed's row, for the cap of one commit. */
 const rowBytes = 256;
-const entriesMax = 512;
-
-/** What is wrong with a write that contradicts itself, whatever is stored; null for nothing. */
-function illFormed({ entries, head }: ConversationWrite): string | null {
-  if (entries.length === 0) return null;
-  if (entries.length > entriesMax) return `a write holds at most ${entriesMax} entries`;
-  if (head === null) return "a write with entries carries the head after them";
-  const first = head.seq - entries.length + 1;
-  const gap = first < 1 || entries.some((row, at) => row.seq !== first + at);
-  return gap ? "the entries do not end at the head without a gap" : null;
-}
