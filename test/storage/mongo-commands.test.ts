@@ -1,7 +1,6 @@
 // What the MongoDB driver sends over the wire, by its own report: every command is in the table of queries, carries the concerns
 // the guarantees rest on, and there are no more of them than docs/benchmarks.md says (G1, G5).
 import { expect, test } from "bun:test";
-import { openMongoStore } from "../../src/storage/mongo-store";
 import type { Epoch } from "../../src/protocol/ids";
 import type { Store } from "../../src/storage/store";
 import {
@@ -24,44 +23,11 @@ import {
   userRow,
   write,
 } from "../../src/storage/store-samples.case";
-import { SteeredClock } from "../socket/steered-clock";
-import { describeWith, shareMongo } from "../services/services";
-import { CommandWatch, lackOf, rowsOf } from "./mongo-watch";
+import { describeWith } from "../services/services";
+import { lackOf, rowsOf } from "./mongo-watch";
+import { openWatched } from "./mongo-watched";
 
 const room = conversationNamed("room");
-
-interface World extends AsyncDisposable {
-  readonly store: Store;
-  readonly epoch: Epoch;
-  readonly watch: CommandWatch;
-  readonly clock: SteeredClock;
-  /** Another handle on the same data, watched too. */
-  another(): Promise<Store>;
-}
-
-async function openWorld(): Promise<World> {
-  const share = await shareMongo();
-  const watch = new CommandWatch();
-  const clock = new SteeredClock();
-  const opened: Store[] = [];
-  const another = async () => {
-    const store = await openMongoStore({ uri: share.uri, clock, observe: { command: watch.command } });
-    opened.push(store);
-    return store;
-  };
-  const store = await another();
-  return {
-    store,
-    epoch: await store.claim(allPartitions),
-    watch,
-    clock,
-    another,
-    async [Symbol.asyncDispose]() {
-      for (const each of opened) await each.close();
-      await share[Symbol.asyncDispose]();
-    },
-  };
-}
 
 /** Ada, bob and cy talk, read, are told of memberships; one leaves. The room is closed in the end. */
 async function talk(store: Store, epoch: Epoch): Promise<void> {
@@ -127,7 +93,7 @@ async function readAll(store: Store, epoch: Epoch): Promise<void> {
 
 describeWith("mongodb", "commands of the MongoDB store", () => {
   test("every command of a representative load is in the table and has its concerns", async () => {
-    await using world = await openWorld();
+    await using world = await openWatched();
     const { store, epoch, watch, clock } = world;
     await talk(store, epoch);
     await meet(store, epoch);
