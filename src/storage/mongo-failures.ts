@@ -46,8 +46,8 @@ const lasting: ReadonlyMap<number, string> = new Map([
   [10334, "a document is larger than the database allows"],
 ]);
 
-/** Refused by a server that is not the primary, before anything is done. */
-const notPrimary: ReadonlySet<number> = new Set([10107, 13435, 13436]);
+/** What a server refuses before anything is done: it is not the primary, or it has no room. */
+const beforehand: ReadonlySet<number> = new Set([10107, 13435, 13436, 14031]);
 
 const meanings: ReadonlyMap<number, string> = new Map([
   [64, "a majority of the database's members did not confirm in time"],
@@ -60,13 +60,17 @@ const meanings: ReadonlyMap<number, string> = new Map([
 ]);
 
 /**
- * What an error of the driver means. @param single whether the command held one document only: then an error that the server
- * answers means that it was not applied. Throws what is no error of the driver.
+ * What an error of the driver means. @param single whether the command held one document only
+ * Throws what is no error of the driver.
  */
 export function failureOf(error: unknown, single: boolean): Failure {
-  if (error instanceof WriteRefused) return serverFailure(error.code, error.message, single, false);
+  if (error instanceof WriteRefused) return serverFailure(error.code, error.message, single, true);
+  if (error instanceof MongoWriteConcernError) {
+    return { ...serverFailure(Number(error.code ?? 0), error.message, single, false), certain: false, lasting: false };
+  }
   if (error instanceof MongoServerError) {
-    return serverFailure(Number(error.code ?? 0), error.message, single, error instanceof MongoWriteConcernError);
+    const code = Number(error.code ?? 0);
+    return serverFailure(code, error.message, single, beforehand.has(code));
   }
   if (!isOfDriver(error)) throw error;
   if (error.name === "MongoInvalidArgumentError" || error.name.startsWith("BSON")) {
@@ -90,14 +94,13 @@ export function isOfDriver(error: unknown): error is Error {
   return error instanceof Error && /^(Mongo|BSON)/.test(error.name);
 }
 
-function serverFailure(code: number, message: string, single: boolean, applied: boolean): Failure {
-  const says = lasting.get(code);
-  const reason = says || meanings.has(code) ? `${says ?? meanings.get(code)} (${code}: ${message})` : message;
-  if (applied) return { reason, certain: false, lasting: false };
-  // Of several documents those before the failure may be in; of one, only a server that left in the middle is doubtful.
-  const certain =
-    says !== undefined || (single && (notPrimary.has(code) || !/interrupt|stepp|shut|time/i.test(reason)));
-  return { reason, certain: certain && (single || says !== undefined), lasting: says !== undefined };
+/** @param undone whether this error says that the document it is about was not applied */
+function serverFailure(code: number, message: string, single: boolean, undone: boolean): Failure {
+  const forGood = lasting.get(code);
+  const says = forGood ?? meanings.get(code);
+  const reason = says ? `${says} (${code}: ${message})` : message;
+  // Of several documents those before the failure may be in.
+  return { reason, certain: forGood !== undefined || (single && undone), lasting: forGood !== undefined };
 }
 
 /** Whether it failed before the command left this process. */
