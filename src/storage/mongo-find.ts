@@ -5,7 +5,7 @@ import type { MongoQuery } from "./mongo-queries";
 import type { CollectionName, Collections, Documents } from "./mongo-schema";
 
 /** How long the server works on one read before it gives it up, milliseconds. */
-const readMs = 5000;
+const readMs = 4000;
 
 /** How much a find answers, and in which session. */
 export interface FindBounds {
