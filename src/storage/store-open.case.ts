@@ -127,6 +127,19 @@ export function openCases(open: OpenSubject): void {
 }
 
 function takeOverCases(open: OpenSubject): void {
+  test("what was answered as stored is read through every handle, while its conversation is open", () =>
+    withStore(open, async (first, epoch, subject) => {
+      await writeAll(first, room, epoch);
+      const other = await subject.second();
+      for (const store of [first, other]) {
+        expect(plain(await wholeLog(store, room))).toEqual(plain(log));
+        expect(seqs(await store.findClientIds(room, [[bob, clientIdNamed(11)]]))).toEqual([11]);
+        expect(await store.readMembers(room, [ada, bob, cy])).toEqual([adaRow, bobRow, gone]);
+        expect(await store.countOwn(room, ada, 0, 11)).toBe(2);
+        expect(await store.listOpen(allPartitions, null, 10)).toEqual([room]);
+      }
+    }));
+
   test("what an owner left open, by a crash, is opened by the next one as its log has it", () =>
     withStore(open, async (first, old, subject) => {
       await writeAll(first, room, old);
