@@ -56,8 +56,10 @@ export function rowsOf(kind: TransferKind, doc: Document): readonly TransferRow[
       return [userRowOf(doc as UserDoc)];
     case "memberships":
       return [membershipCells(doc["user"] as UserId, membershipOf(doc as MembershipDoc))];
-    case "devices":
-      return [deviceCells(doc["user"] as UserId, deviceOf(doc as DeviceDoc))];
+    case "devices": {
+      const device = deviceOf(doc as DeviceDoc);
+      return device ? [deviceCells(doc["user"] as UserId, device)] : [];
+    }
     case "feed":
       return changesOf(doc as FeedDoc).map(([userSeq, change, subject, data]) => [
         ...[doc["user"] as UserId, userSeq, change, subject],

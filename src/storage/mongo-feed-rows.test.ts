@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import type { DeviceId } from "../protocol/ids";
 import { feedDocOf, FeedProjections, fenceDocOf, foldFeed } from "./mongo-feed-rows";
-import { changesOf } from "./mongo-schema";
+import { changesOf, deviceOf } from "./mongo-schema";
 import type { UserDoc } from "./mongo-schema";
 import { ada, conversationNamed, device, feedWrite, membership, userRow } from "./store-samples.case";
 
@@ -34,18 +34,30 @@ test("what was left behind a row is folded in order, the later rows win", () => 
   expect(projections.memberships(ada, 6).map(({ u }) => u)).toEqual([
     { $max: { row: expect.objectContaining({ stamp: 6, seq: 9, role: null }) } },
   ] as never);
-  expect(projections.devices(ada, 6).map(({ q }) => q)).toEqual([{ user: ada, device: "phone" }]);
-  expect(projections.dropped(ada, 6)).toEqual([
-    { user: ada, device: { $in: ["web"] }, "row.stamp": { $lt: 6 } },
-  ] as never);
+  expect(projections.devices(ada, 6, 1_000).map(({ q, u }) => [q["device"], u["$max"].row.droppedAt])).toEqual([
+    ["phone", undefined],
+    ["web", 1_000],
+  ]);
 });
 
-test("a device that is dropped and comes back is not deleted", () => {
+test("a device that is dropped and comes back is there", () => {
+  const web = device("web");
   const back = new FeedProjections()
-    .add({ memberships: [], devices: [], devicesDropped: ["web" as DeviceId] })
-    .add({ memberships: [], devices: [device("web")], devicesDropped: [] });
-  expect(back.dropped(ada, 2)).toEqual([]);
-  expect(back.devices(ada, 2)).toHaveLength(1);
+    .add({ memberships: [], devices: [], devicesDropped: [web.device] })
+    .add({ memberships: [], devices: [web], devicesDropped: [] });
+  expect(back.devices(ada, 2, 1_000).map(({ u }) => deviceOf({ user: ada, device: web.device, ...u["$max"] }))).toEqual(
+    [web],
+  );
+});
+
+test("what was dropped is kept for a day, so that a late write finds a newer stamp there", () => {
+  const dayMs = 24 * 60 * 60 * 1000;
+  const drop = new FeedProjections().add({ memberships: [], devices: [], devicesDropped: [device("web").device] });
+  const [update] = drop.devices(ada, 5, dayMs);
+  expect(deviceOf({ user: ada, device: device("web").device, ...update?.u["$max"] })).toBeNull();
+  expect(update?.u["$max"].row.stamp).toBe(5);
+  expect(drop.outlived(ada, 3 * dayMs)).toEqual([{ user: ada, "row.droppedAt": { $lt: 2 * dayMs } }] as never);
+  expect(new FeedProjections().outlived(ada, 3 * dayMs)).toEqual([]);
 });
 
 test("who was begun and never written is made from what was begun", () => {

@@ -4,9 +4,12 @@ import { ObjectId } from "mongodb";
 import type { Document } from "mongodb";
 import type { Epoch, UserId } from "../protocol/ids";
 import type { Update } from "./mongo-commands";
-import { devicePartOf, membershipPartOf, packChanges, userOf } from "./mongo-schema";
+import { devicePartOf, droppedPartOf, membershipPartOf, packChanges, userOf } from "./mongo-schema";
 import type { DeviceFields, FeedDoc, FeedRows, MembershipFields, UserDoc } from "./mongo-schema";
 import type { FeedWrite, UserRow } from "./store";
+
+/** How long a dropped device stays, milliseconds: far longer than any command is on its way. */
+const outlivedMs = 24 * 60 * 60 * 1000;
 
 /** The rows that follow from writes, as the changes that store them. */
 export class FeedProjections {
@@ -29,16 +32,19 @@ export class FeedProjections {
     }));
   }
 
-  devices(user: UserId, stamp: number): readonly Update[] {
-    return [...this.#devices].flatMap(([device, row]) =>
-      row === null ? [] : [{ q: { user, device }, u: { $max: { row: devicePartOf(row, stamp) } }, upsert: true }],
-    );
+  /** @param now milliseconds: when those that are dropped were */
+  devices(user: UserId, stamp: number, now: number): readonly Update[] {
+    return [...this.#devices].map(([device, row]) => ({
+      q: { user, device },
+      u: { $max: { row: row === null ? droppedPartOf(stamp, now) : devicePartOf(row, stamp) } },
+      upsert: true,
+    }));
   }
 
-  /** Which device rows are deleted: those no later write has made. */
-  dropped(user: UserId, stamp: number): readonly Document[] {
-    const gone = [...this.#devices].filter(([, row]) => row === null).map(([device]) => device);
-    return gone.length === 0 ? [] : [{ user, device: { $in: gone }, "row.stamp": { $lt: stamp } }];
+  /** What is deleted: dropped devices of which no write can be on its way any more. Empty where none is dropped now. */
+  outlived(user: UserId, now: number): readonly Document[] {
+    const drops = [...this.#devices.values()].includes(null);
+    return drops ? [{ user, "row.droppedAt": { $lt: now - outlivedMs } }] : [];
   }
 }
 

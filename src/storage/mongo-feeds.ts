@@ -1,6 +1,7 @@
 // People's feeds: one document for each write, then its projections, then the person's row, which is the feed's head (G5).
 // Owned by the MongoDB store; one write or opening in flight for each person. A row that was left open is finished by whoever
 // opens the feed next: the feed documents hold everything that follows from them. Unique (user, first) is the fence.
+import type { Clock } from "../lib/clock";
 import { failpoint } from "../lib/failpoints";
 import type { Epoch, UserId } from "../protocol/ids";
 import type { MongoCommands, Update } from "./mongo-commands";
@@ -25,6 +26,7 @@ export interface FeedParts {
   readonly commands: MongoCommands;
   readonly health: MongoHealth;
   readonly log: MongoLog;
+  readonly clock: Clock;
 }
 
 /** What this handle knows of one person's row; it is closed. */
@@ -81,7 +83,7 @@ export class MongoFeeds {
     this.#remember(user, { epoch, lease }, row);
     if (!row) return null;
     const devices = await collections.devices.find({ user }).toArray();
-    return { user: userOf(row), devices: devices.map(deviceOf) };
+    return { user: userOf(row), devices: devices.flatMap((doc) => deviceOf(doc) ?? []) };
   }
 
   #remember(user: UserId, owner: Owner, row: UserDoc | null): FeedRecord {
@@ -159,12 +161,13 @@ export class MongoFeeds {
   }
 
   async #applyProjections(rows: FeedProjections, user: UserId, stamp: number): Promise<void> {
-    const { commands } = this.#parts;
+    const { commands, clock } = this.#parts;
+    const now = clock.now();
     await commands.upsert("memberships", rows.memberships(user, stamp));
     failpoint("mongo.feed.memberships");
-    await commands.upsert("devices", rows.devices(user, stamp));
+    await commands.upsert("devices", rows.devices(user, stamp, now));
     failpoint("mongo.feed.devices");
-    await commands.remove("devices", rows.dropped(user, stamp));
+    await commands.remove("devices", rows.outlived(user, now));
   }
 
   /** The person's row, closed: behind everything that follows from the write's changes. */

@@ -159,7 +159,10 @@ export interface MembershipDoc {
 export interface DeviceDoc {
   readonly user: UserId;
   readonly device: DeviceId;
-  readonly row: { readonly stamp: number } & Omit<DeviceRow, "device">;
+  readonly row: { readonly stamp: number } & Omit<DeviceRow, "device"> & {
+      /** When it was dropped, milliseconds: it stays for a day, so that a late write does not bring it back. */
+      readonly droppedAt?: number;
+    };
 }
 
 /** Every collection by its name, with what it holds. */
@@ -344,10 +347,15 @@ export function devicePartOf({ platform, lastSignInAt, signedOutAt }: DeviceFiel
   return { stamp, platform, lastSignInAt, signedOutAt };
 }
 
-/** A device as the port has it. */
-export function deviceOf({ device, row }: DeviceDoc): DeviceRow {
-  const { stamp, ...fields } = row;
-  return { device, ...fields };
+/** A device's row as it is stored once it was dropped. */
+export function droppedPartOf(stamp: number, droppedAt: number): DeviceDoc["row"] {
+  return { stamp, platform: null, lastSignInAt: 0, signedOutAt: null, droppedAt };
+}
+
+/** A device as the port has it; null where it was dropped. */
+export function deviceOf({ device, row }: DeviceDoc): DeviceRow | null {
+  const { platform, lastSignInAt, signedOutAt, droppedAt } = row;
+  return droppedAt === undefined ? { device, platform, lastSignInAt, signedOutAt } : null;
 }
 
 /** The changes of one feed document, packed. */
