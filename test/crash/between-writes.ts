@@ -1,8 +1,10 @@
 // Ends a server at a failpoint while it carries out every operation that needs several writes, starts it again, lets the
 // operations be repeated, and judges what the store then holds: the answers given, and every row beside the logs.
+import { allPartitions } from "../../src/actors/local-placement";
 import type { EntryRow, Store } from "../../src/storage/store";
 import { compareProjections } from "../projections";
 import type { DataSet } from "../stores";
+import { pause } from "./crowd";
 import { Script } from "./script";
 import type { AnsweredEntry } from "./script";
 import { ServerProcess } from "./server-process";
@@ -14,40 +16,59 @@ export interface Ended {
   readonly faults: readonly string[];
 }
 
-/**
- * Ends a server on `data` when it passes `point` for the `hit`th time of a life. That life begins with what another one left
- * open, so that what is written while opening is reached too; `fresh`: it begins with no data at all.
- */
-export async function endAt(data: DataSet, point: string, hit: number, fresh = false): Promise<Ended> {
+/** How a failpoint is reached. */
+export interface Ending {
+  readonly point: string;
+  /** On which passing there, in the life that ends at it. */
+  readonly hit: number;
+  /** A life before it leaves things open: killed amid a script, or at this failpoint. Null: there is none, and no data. */
+  readonly before: "killed" | `${string}=exit@${number}` | null;
+  /** What is passed only in time: the server is given this long before it is stopped, milliseconds. */
+  readonly lingerMs?: number;
+}
+
+/** What is let go soon after its last message, so that everything left open is seen to be closed. */
+const soonIdle = { PARLEY_ACTORS_IDLE_MS: "200" };
+const closedMsMax = 30_000;
+
+/** Ends a server on `data`, starts it again, lets everything be finished and closed, and judges what the store holds. */
+export async function endAt(data: DataSet, { point, hit, before, lingerMs = 0 }: Ending): Promise<Ended> {
   await using server = new ServerProcess({ PARLEY_STORE: data.setting, ...data.environment });
-  const scripts = [new Script(server, `${point}-left`), new Script(server, `${point}-${hit}`)];
-  if (!fresh) await leaveOpen(server, scripts[0] as Script);
-  const during = await lifeUpTo(server, scripts, `${point}=exit@${hit}`);
+  const scripts = [new Script(server, "left"), new Script(server, "new")];
+  if (before === null) scripts.shift();
+  else await leaveOpen(server, scripts[0] as Script, before);
+  const during = await lifeUpTo(server, scripts, `${point}=exit@${hit}`, lingerMs);
   if (during === null) return { during, faults: [] };
-  await server.start();
+  await server.start({ environment: soonIdle });
   const left = await playAll(scripts);
   if (left !== null) throw new Error(`the server ended by itself during ${left}: ${await server.errors()}`);
-  const faults = await stopped(server, scripts);
   const store = await data.open();
   try {
+    const faults = await untilClosed(store);
+    faults.push(...(await stopped(server, scripts)));
     for (const { answered } of scripts) faults.push(...(await missing(store, answered)));
     faults.push(...(await compareProjections(store)).faults);
+    return { during, faults };
   } finally {
     await store.close();
   }
-  return { during, faults };
 }
 
-/** A life that is killed in the middle of a script. */
-async function leaveOpen(server: ServerProcess, script: Script): Promise<void> {
-  await server.start();
-  await script.play(0.6);
+/** A life that ends in the middle of a script. */
+async function leaveOpen(server: ServerProcess, script: Script, ending: string): Promise<void> {
+  await server.start(ending === "killed" ? {} : { environment: { PARLEY_FAILPOINTS: ending } });
+  await script.play(ending === "killed" ? 0.6 : 1);
   await server.kill();
   script.close();
 }
 
 /** One life with the failpoint armed: to its end there, or to the end of the scripts and an orderly stop. */
-async function lifeUpTo(server: ServerProcess, scripts: readonly Script[], armed: string): Promise<string | null> {
+async function lifeUpTo(
+  server: ServerProcess,
+  scripts: readonly Script[],
+  armed: string,
+  lingerMs: number,
+): Promise<string | null> {
   try {
     await server.start({ environment: { PARLEY_FAILPOINTS: armed } });
   } catch {
@@ -55,6 +76,8 @@ async function lifeUpTo(server: ServerProcess, scripts: readonly Script[], armed
   }
   const during = await playAll(scripts);
   if (during !== null) return during;
+  const ended = server.exited.then(() => true);
+  if (lingerMs > 0 && (await Promise.race([ended, pause(lingerMs).then(() => false)]))) return "nothing";
   return (await stopped(server, scripts)).length === 0 ? null : "stop";
 }
 
@@ -64,6 +87,17 @@ async function playAll(scripts: readonly Script[]): Promise<string | null> {
     if (during !== null) return during;
   }
   return null;
+}
+
+/** Everything that was left open is finished and closed by itself. */
+async function untilClosed(store: Store): Promise<string[]> {
+  const deadline = performance.now() + closedMsMax;
+  for (;;) {
+    const open = await store.listOpen(allPartitions, null, 10);
+    if (open.length === 0) return [];
+    if (performance.now() > deadline) return open.map((conversation) => `${conversation}: is not closed by itself`);
+    await pause(20);
+  }
 }
 
 /** Everybody leaves and the server stops in order; answers what it says where it does not. */

@@ -54,7 +54,7 @@ export class ServerProcess implements AsyncDisposable {
   async start({ environment = {}, under = [] }: StartOptions = {}): Promise<void> {
     const child = Bun.spawn([...under, process.execPath, "src/main.ts", "serve"], {
       cwd: root,
-      env: { ...process.env, ...settingsOf(this), ...this.#environment, ...environment },
+      env: { ...foreignVariables(), ...settingsOf(this), ...this.#environment, ...environment },
       stdin: "ignore",
       stdout: "ignore",
       stderr: "pipe",
@@ -92,6 +92,11 @@ export class ServerProcess implements AsyncDisposable {
     await this.kill();
     rmSync(this.dataDir, { recursive: true, force: true });
   }
+}
+
+/** Without settings of Parley, and without the addresses of servers that tests stand on. */
+function foreignVariables(): Record<string, string | undefined> {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("PARLEY_")));
 }
 
 function settingsOf(server: ServerProcess): Record<string, string> {

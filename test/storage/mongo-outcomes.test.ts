@@ -43,8 +43,8 @@ function entries(first: number, count: number): readonly EntryRow[] {
 type Play = (forward: Forward, command: Command) => Promise<Answer>;
 
 const applied: Readonly<Record<string, Play>> = {
-  "never answered": async (forward) => (await forward(), "silence"),
-  "whose connection broke before the reply": async (forward) => (await forward(), "reset"),
+  "never answered": (forward) => forward().then(() => "silence"),
+  "whose connection broke before the reply": (forward) => forward().then(() => "reset"),
   "not confirmed by a majority in time": async (forward) => withWriteConcernTimeout(await forward()),
 };
 
