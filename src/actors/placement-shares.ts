@@ -18,7 +18,7 @@ export function sharesOf(
   holders: readonly (Incarnation | null)[],
 ): readonly (Incarnation | null)[] {
   const held = new Map<Incarnation, number[]>(members.toSorted(byId).map((member) => [member, []]));
-  holders.forEach((holder, partition) => holder !== null && held.get(holder)?.push(partition));
+  for (const [partition, holder] of holders.entries()) if (holder !== null) held.get(holder)?.push(partition);
   const shares = new Array<Incarnation | null>(holders.length).fill(null);
   const room = new Map<Incarnation, Room>();
   for (const [member, quota] of quotasOf(held, holders.length)) {
@@ -27,9 +27,7 @@ export function sharesOf(
     for (const partition of kept) shares[partition] = member;
     if (kept.length < quota) room.set(member, { seed: fnv1a32(member), left: quota - kept.length });
   }
-  shares.forEach((share, partition) => {
-    if (share === null) shares[partition] = takeRoom(room, partition);
-  });
+  for (const [partition, share] of shares.entries()) if (share === null) shares[partition] = takeRoom(room, partition);
   return shares;
 }
 

@@ -1,0 +1,378 @@
+// The placement of one node in a cluster, as a state machine without I/O: events in, commands out.
+// Owned by its runner (cluster-placement.ts). NATS gives liveness: leases and claims; safety is the store's, by epochs.
+import type { Epoch } from "../protocol/ids";
+import { placementLimits, placementTimes } from "./placement-events";
+import type { Claim, Holding, MemberState, PlacementCommand, PlacementEvent, PlacementNews } from "./placement-events";
+import { PlacementLease } from "./placement-lease";
+import { PlacementMembers } from "./placement-members";
+import type { Ping } from "./placement-members";
+import { sharesOf } from "./placement-shares";
+import type { Incarnation } from "./placement-shares";
+import { PlacementSlot } from "./placement-slot";
+import type { Phase } from "./placement-slot";
+
+/** Who a node is, and how many partitions its cluster has. */
+export interface PlacementNodeOptions {
+  readonly self: Incarnation;
+  readonly partitions: number;
+  /** Monotonic milliseconds, as of every later event. */
+  readonly now: number;
+}
+
+/** Counted when asked for. */
+export interface PlacementStats {
+  readonly state: MemberState;
+  /** Members that are not suspected, this node included. */
+  readonly members: number;
+  readonly phases: Readonly<Record<Phase, number>>;
+  /** Partitions whose claim names nobody who is thought to be there. */
+  readonly unowned: number;
+}
+
+/** See the head of this file. One call at a time; times never go back. */
+export class PlacementNode {
+  readonly self: Incarnation;
+  readonly #slots: readonly PlacementSlot[];
+  readonly #lease: PlacementLease;
+  readonly #members: PlacementMembers;
+  #commands: PlacementCommand[] = [];
+  #dirty = true;
+  #draining = false;
+  #departed = false;
+  #membersCurrent = false;
+  /** What the claims' watch has told since it began afresh; null once all is told. */
+  #replay: Map<number, Claim> | null = new Map();
+  #bumping = false;
+  #auditing = false;
+  #auditedAt = Number.NEGATIVE_INFINITY;
+  #auditAt = Number.NEGATIVE_INFINITY;
+  /** When the store last answered. */
+  #storeAt: number;
+  #state: MemberState = "serving";
+
+  constructor({ self, partitions, now }: PlacementNodeOptions) {
+    this.self = self;
+    this.#storeAt = now;
+    this.#lease = new PlacementLease(now);
+    this.#members = new PlacementMembers(self, now);
+    const emit = (command: PlacementCommand): void => void this.#commands.push(command);
+    this.#slots = Array.from({ length: partitions }, (_, partition) => new PlacementSlot(partition, self, now, emit));
+  }
+
+  /** Whether a tick soon, rather than at its time, would do something. */
+  get dirty(): boolean {
+    return this.#dirty;
+  }
+
+  /** The epoch under which activations may run here now; null where this node does not own the partition. */
+  epochOf(partition: number): Epoch | null {
+    return this.#slots[partition]?.epoch ?? null;
+  }
+
+  phaseOf(partition: number): Phase {
+    return this.#slot(partition).phase;
+  }
+
+  /** Who owns it and at which revision, as far as this node has heard. */
+  claimOf(partition: number): Claim {
+    return this.#slot(partition);
+  }
+
+  /**
+   * Whether a reply that no stored row of its own backs (a head, members, a refusal) may leave: the store said of this
+   * partition's epoch that it is the newest, to a question that began less than a second ago.
+   */
+  mayAnswer(partition: number, now: number): boolean {
+    const { epoch, checkedAt } = this.#slot(partition);
+    return epoch !== null && now - checkedAt < placementTimes.auditFreshMs;
+  }
+
+  stats(): PlacementStats {
+    const phases: Record<Phase, number> = {
+      away: 0,
+      claimed: 0,
+      bumping: 0,
+      subscribing: 0,
+      owned: 0,
+      releasing: 0,
+      released: 0,
+    };
+    let unowned = 0;
+    for (const { phase, owner } of this.#slots) {
+      phases[phase] += 1;
+      if (owner === null || !this.#members.isLive(owner)) unowned += 1;
+    }
+    const members = (["serving", "draining", "ailing"] as const).flatMap((state) => this.#members.inState(state));
+    return { state: this.#state, members: members.length, phases, unowned };
+  }
+
+  /** @returns what is to be done, in this order */
+  handle(event: PlacementEvent, now: number): readonly PlacementCommand[] {
+    this.#commands = [];
+    if (event.type === "tick") this.#tick(now);
+    else {
+      this.#dirty = true;
+      this.#take(event, now);
+    }
+    return this.#commands;
+  }
+
+  /** What the watches say. @returns as {@link PlacementNode.handle} */
+  hear(news: PlacementNews, now: number): readonly PlacementCommand[] {
+    this.#commands = [];
+    this.#dirty = true;
+    this.#learn(news, now);
+    return this.#commands;
+  }
+
+  #learn(event: PlacementNews, now: number): void {
+    switch (event.type) {
+      case "memberSeen":
+        if (event.member !== this.self) this.#members.seen(event.member, event.state, now);
+        break;
+      case "memberGone":
+        this.#members.gone(event.member, now);
+        break;
+      case "membersCurrent":
+        this.#membersCurrent = true;
+        break;
+      case "claimsRestarted":
+        this.#replay = new Map();
+        break;
+      case "claimSeen":
+        if (this.#replay) this.#replay.set(event.partition, event);
+        else this.#claimSeen(event, now);
+        break;
+      case "claimsCurrent":
+        this.#replayed(now);
+        break;
+    }
+  }
+
+  /** Answers to commands, and what the rest of the node says. */
+  #take(event: Exclude<PlacementEvent, { readonly type: "tick" }>, now: number): void {
+    switch (event.type) {
+      case "connected":
+        this.#lease.connect();
+        return;
+      case "disconnected":
+        this.#lease.disconnect();
+        this.#doubtAll();
+        return;
+      case "unreachable": {
+        const { owner } = this.#slot(event.partition);
+        if (owner !== null) this.#ping(this.#members.doubt(owner, now));
+        return;
+      }
+      case "suspected":
+        if (this.#slot(event.partition).epoch !== null) this.#auditAt = this.#auditedAt + placementTimes.auditAgainMs;
+        return;
+      case "drain":
+        this.#draining = true;
+        return;
+      case "renewed":
+        if (this.#lease.renewed(event.ok, event.beganAt, now)) this.#members.forgive(now);
+        return;
+      case "claimAnswered":
+        if (this.#slot(event.partition).claimAnswered(event.attempt, event.answer, now))
+          this.#commands.push({ op: "rewatch" });
+        this.#name(event.partition, now);
+        return;
+      case "bumped":
+        this.#bumping = false;
+        if (event.epoch !== null) this.#storeAt = now;
+        for (const partition of event.partitions) this.#slot(partition).bumped(event.epoch, event.beganAt, now);
+        return;
+      case "audited":
+        this.#audited(event, now);
+        return;
+      case "subscribed":
+        this.#slot(event.partition).subscribed(event.epoch, event.ok, now);
+        return;
+      case "released":
+        this.#slot(event.partition).released(event.epoch, now);
+        return;
+      case "pinged":
+        this.#ping(this.#members.pinged(event.member, event.outcome, now, this.#lease.isTrusted(now)));
+        return;
+    }
+  }
+
+  #claimSeen({ partition, owner, revision }: Claim & { readonly partition: number }, now: number): void {
+    this.#slot(partition).learn(owner, revision, now);
+    this.#name(partition, now);
+  }
+
+  #replayed(now: number): void {
+    const replay = this.#replay;
+    this.#replay = null;
+    if (!replay) return;
+    for (const slot of this.#slots) {
+      const { owner, revision } = replay.get(slot.partition) ?? { owner: null, revision: 0 };
+      slot.relearn(owner, revision, now);
+      this.#name(slot.partition, now);
+    }
+  }
+
+  /** Whoever a claim names may be there, though no lease of theirs was seen. Known once, when it is learnt. */
+  #name(partition: number, now: number): void {
+    const { owner, learnedAt } = this.#slot(partition);
+    if (owner !== null && learnedAt === now) this.#members.named(owner, now);
+  }
+
+  #tick(now: number): void {
+    this.#dirty = false;
+    if (this.#lease.look(now).paused) {
+      this.#doubtAll();
+      this.#storeAt = now;
+      this.#auditAt = now;
+    }
+    this.#lookAtSelf(now);
+    if (!this.#departed && this.#lease.begin(now)) this.#commands.push({ op: "renew", state: this.#state });
+    this.#ping(this.#members.look(now, this.#lease.isTrusted(now)));
+    this.#audit(now);
+    if (this.#isReady(now)) this.#place(now);
+    this.#bump(now);
+    if (this.#draining) this.#depart();
+  }
+
+  #lookAtSelf(now: number): void {
+    const ailing = now - this.#storeAt > placementTimes.ailingMs;
+    const state = this.#draining ? "draining" : ailing ? "ailing" : "serving";
+    if (state === this.#state) return;
+    this.#state = state;
+    this.#members.seen(this.self, state, now);
+    this.#lease.change();
+  }
+
+  /** Whether claims may be written: what is known is current, and the lease stands. */
+  #isReady(now: number): boolean {
+    return this.#replay === null && this.#membersCurrent && this.#lease.isFresh(now);
+  }
+
+  #place(now: number): void {
+    const shares = sharesOf(this.#candidates(now), this.#holders());
+    let claims = this.#count((slot) => slot.isClaiming);
+    let handOffs = this.#count((slot) => slot.phase === "releasing");
+    const handOffsMax = this.#handOffsMax(now);
+    for (const slot of this.#slots) {
+      const share = shares[slot.partition] ?? null;
+      if (slot.phase === "owned" && share !== this.self && handOffs < handOffsMax && slot.owner === this.self) {
+        handOffs += 1;
+        slot.release(now);
+      } else if (slot.phase === "releasing" && slot.phaseMs(now) >= placementTimes.releaseMs) slot.endRelease(now);
+      if (claims >= placementLimits.claims || !slot.isReady(now)) continue;
+      const owner = this.#claimFor(slot, share, now);
+      if (owner === undefined) continue;
+      claims += 1;
+      slot.claim(owner);
+    }
+  }
+
+  /** To whom a claim should be written now; undefined: to nobody. */
+  #claimFor(slot: PlacementSlot, share: Incarnation | null, now: number): Incarnation | null | undefined {
+    switch (slot.phase) {
+      case "away":
+        return share === this.self && this.#isFree(slot, now) ? this.self : undefined;
+      case "claimed":
+        if (share !== this.self && this.#isLeaving(now)) return share;
+        return slot.isProven ? undefined : this.self;
+      case "owned":
+        return slot.wantsReclaim ? this.self : undefined;
+      case "released":
+        if (share !== this.self) return share;
+        slot.keep(now);
+        return this.self;
+      default:
+        return undefined;
+    }
+  }
+
+  /** Whether a partition that is not ours may be taken. */
+  #isFree({ owner, learnedAt }: PlacementSlot, now: number): boolean {
+    if (owner === null) {
+      const settled = now - Math.max(learnedAt, this.#members.changedAt) >= placementTimes.settleMs;
+      return settled || now - learnedAt >= placementTimes.restlessMs;
+    }
+    if (this.#members.isLive(owner)) return false;
+    return this.#members.isGone(owner) || this.#lease.isTrusted(now);
+  }
+
+  /** Among whom partitions are divided: those who serve; the ailing where nobody does. */
+  #candidates(now: number): readonly Incarnation[] {
+    const serving = this.#members.inState("serving");
+    // Others know at once that we are ailing; we act on it only when it lasts, for all may be about to find out the same.
+    const patient = this.#state === "ailing" && !this.#isLeaving(now);
+    if (patient && serving.length > 0) return [...serving, this.self];
+    return serving.length > 0 ? serving : this.#members.inState("ailing");
+  }
+
+  #isLeaving(now: number): boolean {
+    return this.#draining || (this.#state === "ailing" && now - this.#storeAt > 2 * placementTimes.ailingMs);
+  }
+
+  #handOffsMax(now: number): number {
+    if (this.#isLeaving(now)) return placementLimits.drains;
+    const settled = now - this.#members.changedAt >= placementTimes.settleMs;
+    return settled && this.#lease.isTrusted(now) ? placementLimits.handOffs : 0;
+  }
+
+  /** Who holds each partition, where they are there; a claim in flight counts only once it is written. */
+  #holders(): readonly (Incarnation | null)[] {
+    return this.#slots.map(({ owner }) => (owner !== null && this.#members.isLive(owner) ? owner : null));
+  }
+
+  #bump(now: number): void {
+    if (this.#bumping) return;
+    const wanted = this.#slots.filter(
+      (slot) => slot.phase === "claimed" && slot.isProven && slot.isReady(now) && !this.#isLeaving(now),
+    );
+    if (wanted.length === 0) return;
+    this.#bumping = true;
+    for (const slot of wanted) slot.bump(now);
+    this.#commands.push({ op: "bump", partitions: wanted.map(({ partition }) => partition) });
+  }
+
+  #audit(now: number): void {
+    if (this.#auditing || now < Math.min(this.#auditAt, this.#auditedAt + placementTimes.auditMs)) return;
+    this.#auditing = true;
+    this.#auditedAt = now;
+    this.#auditAt = Number.POSITIVE_INFINITY;
+    const held = this.#slots.flatMap(({ partition, epoch }): Holding[] => (epoch === null ? [] : [[partition, epoch]]));
+    this.#commands.push({ op: "audit", held });
+  }
+
+  #audited({ held, lost, beganAt }: Extract<PlacementEvent, { type: "audited" }>, now: number): void {
+    this.#auditing = false;
+    if (lost === null) return;
+    this.#storeAt = now;
+    const gone = new Set(lost);
+    for (const [partition, epoch] of held) {
+      if (gone.has(partition)) this.#slot(partition).fenced(epoch, now);
+      else this.#slot(partition).checked(epoch, beganAt);
+    }
+  }
+
+  #depart(): void {
+    if (this.#departed) return;
+    if (this.#slots.some((slot) => slot.phase !== "away" || slot.isClaiming)) return;
+    this.#departed = true;
+    this.#commands.push({ op: "leave" }, { op: "departed" });
+  }
+
+  #doubtAll(): void {
+    for (const slot of this.#slots) slot.doubt();
+  }
+
+  #ping(pings: readonly Ping[]): void {
+    for (const { member, afterMs } of pings) this.#commands.push({ op: "ping", member, afterMs });
+  }
+
+  #count(matches: (slot: PlacementSlot) => boolean): number {
+    return this.#slots.reduce((sum, slot) => sum + (matches(slot) ? 1 : 0), 0);
+  }
+
+  #slot(partition: number): PlacementSlot {
+    return this.#slots[partition] as PlacementSlot;
+  }
+}
