@@ -315,17 +315,18 @@ export const feedQueries = {
   }),
   devices: query({ collection: "devices", command: "find", equal: ["user"], index: "device" }),
   device: query({ collection: "devices", command: "update", equal: ["user", "device"], index: "device" }),
-  dropDevices: query({
+  forgetDevices: query({
     collection: "devices",
     command: "delete",
-    equal: ["user", "device"],
-    also: ["row.stamp"],
+    equal: ["user"],
+    also: ["row.droppedAt"],
     index: "device",
   }),
 } as const;
 
 /** What the server keeps of itself. */
 export const metaQueries = {
+  partitions: query({ collection: "partitions", command: "insert", equal: [], index: "_id" }),
   read: query({ collection: "meta", command: "find", equal: ["_id"], index: "_id" }),
   write: query({ collection: "meta", command: "update", equal: ["_id"], also: ["schema", "value"], index: "_id" }),
   nextEpoch: query({ collection: "meta", command: "findAndModify", equal: ["_id"], index: "_id" }),

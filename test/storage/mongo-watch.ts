@@ -47,6 +47,16 @@ export function rowsOf({ commandName, command }: Pick<CommandStartedEvent, "comm
   });
 }
 
+/** Rows of the table that none of these commands is. */
+export function idleRows(seen: readonly Pick<CommandStartedEvent, "commandName" | "command">[]): readonly string[] {
+  const statements = seen
+    .filter(({ commandName }) => !without.has(commandName))
+    .flatMap(({ commandName, command }) => statementsOf(commandName, command));
+  return Object.entries(mongoQueries).flatMap(([name, query]) =>
+    statements.some((statement) => isOf(query, statement)) ? [] : name,
+  );
+}
+
 /** What a command lacks of the concerns the guarantees rest on; null for nothing. */
 export function lackOf({ commandName, command }: Pick<CommandStartedEvent, "commandName" | "command">): string | null {
   if (writes.has(commandName)) {
