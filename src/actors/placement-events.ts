@@ -135,7 +135,7 @@ export const placementTimes = {
   auditAgainMs: 50,
   /** A reply without a stored row of its own leaves only if the last audit began less than this ago. */
   auditFreshMs: 1000,
-  /** Before partitions move to even out loads, or are claimed that nobody ever owned: members stand unchanged this long. */
+  /** Before partitions move to even out loads, or are claimed that nobody ever owned: members and loads stand this long. */
   settleMs: 1000,
   /** A release that takes longer is ended: the store fences what it leaves. */
   releaseMs: 1000,

@@ -49,6 +49,8 @@ export class PlacementNode {
   /** When the store last answered. */
   #storeAt: number;
   #state: MemberState = "serving";
+  /** Since when this node has held more than its share; null: it does not. */
+  #surplusSince: number | null = null;
 
   constructor({ self, partitions, now }: PlacementNodeOptions) {
     this.self = self;
@@ -254,7 +256,7 @@ export class PlacementNode {
     const shares = sharesOf(this.#candidates(now), this.#holders());
     let claims = this.#count((slot) => slot.isClaiming);
     let handOffs = this.#count((slot) => slot.phase === "releasing");
-    const handOffsMax = this.#handOffsMax(now);
+    const handOffsMax = this.#handOffsMax(shares, now);
     for (const slot of this.#slots) {
       const share = shares[slot.partition] ?? null;
       if (slot.phase === "owned" && share !== this.self && handOffs < handOffsMax && slot.owner === this.self) {
@@ -311,10 +313,13 @@ export class PlacementNode {
     return this.#draining || (this.#state === "ailing" && now - this.#storeAt > 2 * placementTimes.ailingMs);
   }
 
-  #handOffsMax(now: number): number {
+  #handOffsMax(shares: readonly (Incarnation | null)[], now: number): number {
+    const surplus = this.#slots.some(({ owner, partition }) => owner === this.self && shares[partition] !== this.self);
+    // One that leaves may give its partitions away before we hear that it does: it must not be given others for them.
+    this.#surplusSince = surplus ? (this.#surplusSince ?? now) : null;
     if (this.#isLeaving(now)) return placementLimits.drains;
-    const settled = now - this.#members.changedAt >= placementTimes.settleMs;
-    return settled && this.#lease.isTrusted(now) ? placementLimits.handOffs : 0;
+    const since = Math.max(this.#surplusSince ?? now, this.#members.changedAt);
+    return now - since >= placementTimes.settleMs && this.#lease.isTrusted(now) ? placementLimits.handOffs : 0;
   }
 
   /** Who holds each partition, where they are there; a claim in flight counts only once it is written. */

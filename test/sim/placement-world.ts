@@ -43,9 +43,9 @@ export class PlacementWorld implements Cluster {
   readonly members: SimBucket;
   readonly epochs: SimEpochs;
   readonly control: Control;
+  readonly membersMax: number;
   readonly counts: Record<string, number> = {};
   readonly #members: SimMember[] = [];
-  readonly #membersMax: number;
   #lives = 0;
   #broken: unknown = null;
   #healed = false;
@@ -55,10 +55,11 @@ export class PlacementWorld implements Cluster {
     this.schedule = schedule;
     this.control = control;
     this.partitions = random.pick([4, 12, 24]);
-    this.#membersMax = random.pick([2, 3, 4, 6]);
+    this.membersMax = random.pick([2, 3, 4, 6, 10]);
     this.claims = new SimBucket(schedule);
     this.claims.brokenRate = random.pick([0, 0, 0, 0.3]);
     this.members = new SimBucket(schedule, placementTimes.ttlMs);
+    this.weather.latencyMs = random.pick([2, 5, 100]);
     this.epochs = new SimEpochs(schedule, this.partitions, control);
   }
 
@@ -75,9 +76,9 @@ export class PlacementWorld implements Cluster {
     return this.#members.find(({ name }) => name === incarnation) ?? null;
   }
 
-  broken(error: unknown): void {
+  readonly broken = (error: unknown): void => {
     this.#broken ??= error;
-  }
+  };
 
   start(): SimMember {
     this.#lives += 1;
@@ -162,8 +163,9 @@ export class PlacementWorld implements Cluster {
     return Array.from({ length: this.partitions }, (_, partition) => this.ownerOf(partition));
   }
 
-  /** Every partition is owned, by members whose loads differ by at most one, and everybody knows it. */
+  /** Whoever leaves has left, every partition is owned by members whose loads differ by at most one, and everybody knows it. */
   isEven(): boolean {
+    if (this.#members.some(({ draining }) => draining)) return false;
     const owners = this.owners();
     const loads = this.#members.map((member) => owners.filter((owner) => owner === member).length);
     const agreed = this.#members.every(({ placement }) =>
@@ -229,7 +231,7 @@ export class PlacementWorld implements Cluster {
     this.schedule.trace(() => `${what} ${member?.name}`);
     switch (what) {
       case "start":
-        if (this.#members.length < this.#membersMax) this.start();
+        if (this.#members.length < this.membersMax) this.start();
         return;
       case "crash":
         if (member) this.kill(member);

@@ -3,7 +3,7 @@
 import { expect, test } from "bun:test";
 import type { Control } from "./placement-epochs";
 import { failoverMsMax, PlacementWorld } from "./placement-world";
-import { simulateAll } from "./simulate";
+import { simulate, simulateAll } from "./simulate";
 import type { Schedule } from "./simulate";
 
 const schedules = 300;
@@ -11,15 +11,19 @@ const schedules = 300;
 /** Ample for a hundred times as many schedules. */
 const timeoutMs = 3_600_000;
 
-/** Nobody judges anybody before this has passed since they came. */
-const restMs = 6000;
+/** What was sent into a black hole has come out of it by then, and everybody may judge the others. */
+const lateMs = 6500;
+/** A cluster at rest is watched this long. */
+const restMs = 3000;
 
 function run(schedule: Schedule, control: Control = null): PlacementWorld {
   const { random } = schedule;
   const world = new PlacementWorld(schedule, control);
-  for (let i = random.between(1, 4); i > 0; i--) world.start();
+  for (let i = random.between(1, world.membersMax); i > 0; i--) world.start();
   for (let i = random.between(5, 25); i > 0; i--) world.step();
   world.heal();
+  world.settle();
+  world.pass(lateMs);
   world.settle();
   finish(schedule, world);
   for (const member of [...world.running]) world.kill(member);
@@ -89,3 +93,32 @@ test(
   },
   timeoutMs,
 );
+
+/** Far more than any control needs. */
+const controlSchedulesMax = 300;
+
+/** What the first schedule that fails says. */
+function caught(control: Control): string | null {
+  for (let seed = 1; seed <= controlSchedulesMax; seed++) {
+    try {
+      simulate(seed, (schedule) => void run(schedule, control));
+    } catch (error) {
+      return (error as Error).message;
+    }
+  }
+  return null;
+}
+
+test(
+  "a take-over without a fresh epoch is caught",
+  () => expect(caught("noBump")).toMatch(/writes to \d+ under|forks/),
+  timeoutMs,
+);
+
+test(
+  "an activation that reads its log before the epoch is taken is caught",
+  () => expect(caught("activateBeforeBump")).toMatch(/forks/),
+  timeoutMs,
+);
+
+test("replies without audits are caught", () => expect(caught("noAudit")).toMatch(/answers for/), timeoutMs);
