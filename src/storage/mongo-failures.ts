@@ -83,15 +83,16 @@ export function failureOf(error: unknown, single: boolean): Failure {
 export function reasonOf(error: unknown): string {
   if (error instanceof MongoServerSelectionError) return `no primary of the database answers (${error.message})`;
   if (error instanceof MongoNetworkError) return `the connection to the database was lost (${error.message})`;
-  const code = error instanceof MongoServerError ? Number(error.code ?? 0) : 0;
+  const coded = error instanceof MongoServerError || error instanceof WriteRefused;
+  const code = coded ? Number(error.code ?? 0) : 0;
   const message = error instanceof Error ? error.message : String(error);
   const says = meanings.get(code) ?? lasting.get(code);
   return says ? `${says} (${code}: ${message})` : message;
 }
 
-/** Whether the driver, or the documents' encoder, threw it. */
+/** Whether the driver or the documents' encoder threw it, or it is a {@link WriteRefused}. */
 export function isOfDriver(error: unknown): error is Error {
-  return error instanceof Error && /^(Mongo|BSON)/.test(error.name);
+  return error instanceof Error && /^(Mongo|BSON|WriteRefused$)/.test(error.name);
 }
 
 /** @param undone whether this error says that the document it is about was not applied */

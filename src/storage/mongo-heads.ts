@@ -5,7 +5,7 @@ import type { Cancel, Clock } from "../lib/clock";
 import { failpoint } from "../lib/failpoints";
 import type { ConversationId, Epoch, Seq } from "../protocol/ids";
 import type { MongoCommands, Update } from "./mongo-commands";
-import { isOfDriver, WriteRefused } from "./mongo-failures";
+import { isOfDriver } from "./mongo-failures";
 import { headDocOf } from "./mongo-schema";
 import type { Collections, HeadDoc } from "./mongo-schema";
 import type { HeadRow } from "./store";
@@ -36,8 +36,10 @@ export interface HeadRecord {
   open: HeadRow | null;
   /** False once an outcome was not known: the log must be looked at before anything is built on `seq`. */
   clean: boolean;
-  /** Entries behind the stored head, and when the first of them came. */
+  /** Entries behind the stored head. */
   unflushed: number;
+  /** Its writing that is under way beside commits; null: none. */
+  flushing: Promise<void> | null;
 }
 
 /** What became of a conditional writing of a head. */
@@ -111,6 +113,8 @@ export class MongoHeads {
 
   /** Stores this head now. */
   async write(record: HeadRecord, head: HeadRow): Promise<HeadWritten> {
+    // One at a time: their order is kept by the revision all the same.
+    await record.flushing;
     const revision = ++record.revision;
     const { matched } = await this.#commands.update("heads", [updateOf(record, head, revision)]);
     if (matched === 0) return this.#whyNot(record);
@@ -184,11 +188,18 @@ export class MongoHeads {
       record.unflushed = 0;
       return updateOf(record, record.open as HeadRow, ++record.revision);
     });
+    const flushed = this.#send(records, updates);
+    for (const record of records) record.flushing = flushed;
+    await flushed;
+    for (const record of records) if (record.flushing === flushed) record.flushing = null;
+  }
+
+  async #send(records: readonly HeadRecord[], updates: readonly Update[]): Promise<void> {
     try {
       await this.#commands.update("heads", updates);
       failpoint("mongo.head.flushed");
     } catch (error) {
-      if (!isOfDriver(error) && !(error instanceof WriteRefused)) throw error;
+      if (!isOfDriver(error)) throw error;
       for (const record of records) if (this.#records.get(record.conversation) === record) this.#dirty.add(record);
     }
   }

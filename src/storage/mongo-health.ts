@@ -1,6 +1,5 @@
 // Whether writes go through at present, and how long one is repeated until its outcome is known (G1, G11).
 // Owned by the MongoDB store. A write is repeated only in a form that a second application does not change.
-import { FailpointError } from "../lib/failpoints";
 import type { Cancel, Clock } from "../lib/clock";
 import { type Failure, failureOf, isOfDriver } from "./mongo-failures";
 
@@ -107,7 +106,7 @@ export class MongoHealth {
     try {
       await this.#options.probe();
     } catch (error) {
-      if (!isOfDriver(error) && !(error instanceof FailpointError)) throw error;
+      if (!isOfDriver(error)) throw error;
       this.#probeLater();
       return;
     }

@@ -202,5 +202,5 @@ const noBytes = new Uint8Array(0);
 function recordOf(conversation: ConversationId, epoch: Epoch, lease: string, stored: HeadDoc | null): HeadRecord {
   const exists = stored !== null;
   const { revision = 0, seq = 0 } = stored ?? {};
-  return { conversation, epoch, lease, exists, revision, seq, open: null, clean: true, unflushed: 0 };
+  return { conversation, epoch, lease, exists, revision, seq, open: null, clean: true, unflushed: 0, flushing: null };
 }

@@ -52,6 +52,8 @@ export interface MongoOptions {
 /** Writes that wait for the database, at most, and their bytes; past either they are refused. */
 const writesMax = 20_000;
 const bytesMax = 64 * 1024 * 1024;
+/** Reads that wait, at most; past it they are rejected at once. */
+const readsMax = 10_000;
 /** What a write takes beside its entries, about. */
 const writeBytes = 512;
 
@@ -97,6 +99,7 @@ export class MongoStore implements Store {
   /** Writes of totals under way: a cursor read beside one may be newer than its caller's head. */
   readonly #totals = new Map<ConversationId, Promise<unknown>>();
   #fenced = false;
+  #reading = 0;
   #waiting = 0;
   #waitingBytes = 0;
   #closing: Promise<void> | null = null;
@@ -227,7 +230,9 @@ export class MongoStore implements Store {
     const counter = await (
       this.#collections.meta as unknown as Collection<{ _id: string; value: number }>
     ).findOneAndUpdate({ _id: "epoch" }, { $inc: { value: 1 } }, { returnDocument: "after" });
-    const epoch = Number(counter?.value);
+    if (!counter)
+      throw new AppError("store_unavailable", "the database has lost its counter of epochs; restore a backup");
+    const epoch = counter.value;
     failpoint("mongo.claim");
     // Every partition has its document since the first migration.
     const q = { _id: { $in: [...partitions] } };
@@ -300,7 +305,9 @@ export class MongoStore implements Store {
   /** Rejects with `store_unavailable` where the database cannot answer now. */
   async #read<T>(name: string, read: () => Promise<T>): Promise<T> {
     if (this.#closing !== null) throw new AppError("store_unavailable", "the store is closed");
+    if (this.#reading >= readsMax) throw new AppError("store_unavailable", "too many reads wait for the database");
     const start = this.#clock.monotonic();
+    this.#reading++;
     try {
       return await read();
     } catch (error) {
@@ -308,6 +315,7 @@ export class MongoStore implements Store {
       if (error instanceof AppError) throw error;
       throw new AppError("store_unavailable", undefined, { cause: new Error(reasonOf(error), { cause: error }) });
     } finally {
+      this.#reading--;
       this.#options.observe?.read?.(name, this.#clock.monotonic() - start);
     }
   }
