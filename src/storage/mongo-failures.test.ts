@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { MongoNetworkError, MongoServerError, MongoServerSelectionError, MongoWriteConcernError } from "mongodb";
-import { failureOf, reasonOf, WriteRefused } from "./mongo-failures";
+import { failureOf, isOfDriver, reasonOf, WriteRefused } from "./mongo-failures";
 
 const server = (code: number, errmsg = "refused"): MongoServerError => new MongoServerError({ code, errmsg });
 
@@ -40,6 +40,20 @@ test("a command is certainly undone only where it never left", () => {
   expect(failureOf(new MongoNetworkError("refused", { beforeHandshake: true }), false).certain).toBe(true);
   expect(failureOf(new MongoNetworkError("connection lost"), true)).toMatchObject({ certain: false, lasting: false });
 });
+
+test("who waits for a connection sent nothing; whose connection is taken away has", () => {
+  for (const name of ["MongoPoolClearedError", "MongoPoolClosedError", "MongoWaitQueueTimeoutError"])
+    expect(failureOf(named(name), true)).toMatchObject({ certain: true, lasting: false });
+  for (const name of ["PoolClearedOnNetworkError", "MongoClientClosedError"]) {
+    expect(isOfDriver(named(name))).toBe(true);
+    expect(failureOf(named(name), true)).toMatchObject({ certain: false, lasting: false });
+  }
+});
+
+/** An error of a class that the driver does not export. */
+function named(name: string): MongoNetworkError {
+  return Object.defineProperty(new MongoNetworkError("interrupted"), "name", { value: name });
+}
 
 test("what is no error of the driver is not swallowed", () => {
   expect(() => failureOf(new TypeError("a bug"), true)).toThrow("a bug");

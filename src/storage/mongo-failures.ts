@@ -1,7 +1,7 @@
 // What the errors of MongoDB's driver mean for a write: whether it is certainly undone, and whether repeating it can help.
 // Pure. In doubt an outcome is uncertain: only then is "refused" true (G1).
 import {
-  MongoClientClosedError,
+  MongoError,
   MongoNetworkError,
   MongoNotConnectedError,
   MongoServerError,
@@ -83,6 +83,9 @@ export function failureOf(error: unknown, single: boolean): Failure {
 export function reasonOf(error: unknown): string {
   if (error instanceof MongoServerSelectionError) return `no primary of the database answers (${error.message})`;
   if (error instanceof MongoNetworkError) return `the connection to the database was lost (${error.message})`;
+  if (isNamed(error, "MongoWaitQueueTimeoutError")) {
+    return `the database does not answer in time, and every connection to it is taken (${error.message})`;
+  }
   const coded = error instanceof MongoServerError || error instanceof WriteRefused;
   const code = coded ? Number(error.code ?? 0) : 0;
   const message = error instanceof Error ? error.message : String(error);
@@ -92,7 +95,8 @@ export function reasonOf(error: unknown): string {
 
 /** Whether the driver or the documents' encoder threw it, or it is a {@link WriteRefused}. */
 export function isOfDriver(error: unknown): error is Error {
-  return error instanceof Error && /^(Mongo|BSON|WriteRefused$)/.test(error.name);
+  if (error instanceof MongoError || error instanceof WriteRefused) return true;
+  return error instanceof Error && error.name.startsWith("BSON");
 }
 
 /** @param undone whether this error says that the document it is about was not applied */
@@ -104,11 +108,16 @@ function serverFailure(code: number, message: string, single: boolean, undone: b
   return { reason, certain: forGood !== undefined || (single && undone), lasting: forGood !== undefined };
 }
 
+/** The driver keeps the classes of its pool to itself. */
+function isNamed(error: unknown, name: string): error is Error {
+  return error instanceof Error && error.name === name;
+}
+
 /** Whether it failed before the command left this process. */
 function neverSent(error: Error): boolean {
   if (error instanceof MongoServerSelectionError) return true;
   if (error instanceof MongoNotConnectedError || error instanceof MongoTopologyClosedError) return true;
-  if (error instanceof MongoClientClosedError) return true;
   if (error instanceof MongoNetworkError && "beforeHandshake" in error && error.beforeHandshake === true) return true;
-  return /PoolCleared|PoolClosed|WaitQueueTimeout/.test(error.name);
+  // Whoever waits for a connection; not `PoolClearedOnNetworkError`, which takes one away from a command under way.
+  return /^Mongo(PoolCleared|PoolClosed|WaitQueueTimeout)Error$/.test(error.name);
 }
