@@ -78,7 +78,7 @@ export class ClusterPlacement implements Placement {
       }),
       members.watch({
         restarted() {},
-        entry: (member, value) => this.#memberSeen(member, value),
+        entry: (member, value, revision) => this.#memberSeen(member, value, revision),
         current: () => this.#hear({ type: "membersCurrent" }),
       }),
     ];
@@ -178,7 +178,10 @@ export class ClusterPlacement implements Placement {
         }));
         return;
       case "leave":
-        void members.delete(self);
+        void members.delete(self, null);
+        return;
+      case "expel":
+        void members.delete(command.member, command.revision);
         return;
       case "claim": {
         const { partition, owner, revision, attempt } = command;
@@ -262,9 +265,9 @@ export class ClusterPlacement implements Placement {
     this.#hear({ type: "claimSeen", partition, owner, revision });
   }
 
-  #memberSeen(member: Incarnation, value: string | null): void {
+  #memberSeen(member: Incarnation, value: string | null, revision: number): void {
     if (value === null) this.#hear({ type: "memberGone", member });
-    else this.#hear({ type: "memberSeen", member, state: stateOf(value) });
+    else this.#hear({ type: "memberSeen", member, state: stateOf(value), revision });
   }
 }
 

@@ -15,8 +15,13 @@ export type PingOutcome = "answered" | "absent" | "silent";
 
 /** What the watches of members and claims tell a node. */
 export type PlacementNews =
-  /** A lease as it was written, or taken back by its own node (never: expired). */
-  | { readonly type: "memberSeen"; readonly member: Incarnation; readonly state: MemberState }
+  /** A lease as it was written; or it was deleted (never: expired), by its node or by one that found it dead. */
+  | {
+      readonly type: "memberSeen";
+      readonly member: Incarnation;
+      readonly state: MemberState;
+      readonly revision: number;
+    }
   | { readonly type: "memberGone"; readonly member: Incarnation }
   /** Every lease that stood when the watch began has been told. */
   | { readonly type: "membersCurrent" }
@@ -81,6 +86,8 @@ export type PlacementCommand =
   | { readonly op: "renew"; readonly state: MemberState }
   /** Take my lease back: nothing is mine any more, and others need not wait for silence. */
   | { readonly op: "leave" }
+  /** Delete another's lease if it still stands at `revision`: everybody hears at once that it is dead. Best effort. */
+  | { readonly op: "expel"; readonly member: Incarnation; readonly revision: number }
   /** Write a claim if it still stands at `revision` (0: if there is none). → `claimAnswered` */
   | {
       readonly op: "claim";

@@ -25,8 +25,8 @@ export interface KeyValue {
   update(key: string, value: string, revision: number): Promise<KvWritten>;
   /** Writes whatever stands there. */
   put(key: string, value: string): Promise<KvWritten>;
-  /** Best effort. */
-  delete(key: string): Promise<void>;
+  /** Deletes if the key stands at `revision`; null: whatever stands there. Best effort. */
+  delete(key: string, revision: number | null): Promise<void>;
   /** Begins to tell; begins afresh by itself after whatever breaks it. Once for each bucket. */
   watch(watcher: KvWatcher): KvWatch;
 }

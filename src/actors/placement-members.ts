@@ -7,17 +7,13 @@ import type { Incarnation } from "./placement-shares";
 interface Member {
   /** Null: named by a claim, and no lease of it was seen. */
   state: MemberState | null;
+  /** At which its lease was seen last; 0: it was not. */
+  revision: number;
   seenAt: number;
   suspectedAt: number | null;
   pingedAt: number;
   /** When a ping first found nobody; null: not since it was last heard of. */
   absentAt: number | null;
-}
-
-/** A ping to be sent. */
-export interface Ping {
-  readonly member: Incarnation;
-  readonly afterMs: number;
 }
 
 /** See the head of this file. Never judges `self`. */
@@ -29,7 +25,7 @@ export class PlacementMembers {
   constructor(self: Incarnation, now: number) {
     this.#self = self;
     this.#changedAt = now;
-    this.seen(self, "serving", now);
+    this.seen(self, "serving", 0, now);
   }
 
   /** When somebody last came, went, or changed what they say of themselves. */
@@ -42,20 +38,20 @@ export class PlacementMembers {
     return this.#members.size;
   }
 
-  seen(name: Incarnation, state: MemberState, now: number): void {
+  seen(name: Incarnation, state: MemberState, revision: number, now: number): void {
     const known = this.#members.get(name);
     if (known?.state !== state || known.suspectedAt !== null) this.#changedAt = now;
-    this.#members.set(name, { ...fresh(now), pingedAt: known?.pingedAt ?? fresh(now).pingedAt, state });
+    this.#members.set(name, { ...fresh(now), pingedAt: known?.pingedAt ?? fresh(now).pingedAt, state, revision });
   }
 
-  /** It said itself that it left. */
+  /** It left, or somebody found it dead. */
   gone(name: Incarnation, now: number): void {
     if (name !== this.#self && this.#members.delete(name)) this.#changedAt = now;
   }
 
   /** A claim names it: until it has been silent for long enough it may be there. */
   named(name: Incarnation, now: number): void {
-    if (!this.#members.has(name)) this.#members.set(name, { ...fresh(now), state: null });
+    if (!this.#members.has(name)) this.#members.set(name, { ...fresh(now), state: null, revision: 0 });
   }
 
   /** Nobody could be heard for a while: silence counts from now on. */
@@ -68,7 +64,7 @@ export class PlacementMembers {
     return member !== undefined && member.suspectedAt === null;
   }
 
-  /** Whether it is known to have left, rather than thought to be dead. */
+  /** Whether it is known to have left or died, rather than thought to. */
   isGone(name: Incarnation): boolean {
     return !this.#members.has(name);
   }
@@ -80,43 +76,49 @@ export class PlacementMembers {
     );
   }
 
-  /** Somebody could not reach it: the first of two pings, unless they are under way. */
-  doubt(name: Incarnation, now: number): readonly Ping[] {
+  /** Somebody could not reach it. @returns whether it should be pinged: not while that is under way */
+  doubt(name: Incarnation, now: number): boolean {
     const member = this.#members.get(name);
-    if (!member || name === this.#self || member.suspectedAt !== null) return [];
-    if (now - member.pingedAt < placementTimes.pingMs) return [];
+    if (!member || name === this.#self || member.suspectedAt !== null) return false;
+    if (now - member.pingedAt < placementTimes.pingMs) return false;
     member.pingedAt = now;
-    return [{ member: name, afterMs: 0 }];
+    return true;
   }
 
-  /** @param trusted whether this node may judge */
-  pinged(name: Incarnation, outcome: PingOutcome, now: number, trusted: boolean): readonly Ping[] {
+  /** @returns how many pings in a row have found nobody, far enough apart: at two it may be judged */
+  pinged(name: Incarnation, outcome: PingOutcome, now: number): 0 | 1 | 2 {
     const member = this.#members.get(name);
-    if (!member || member.suspectedAt !== null) return [];
+    if (!member || member.suspectedAt !== null) return 0;
     if (outcome !== "absent") {
       member.absentAt = null;
-      return [];
+      return 0;
     }
     // Rounding of timers must not void the second vote.
     const second = member.absentAt !== null && now - member.absentAt >= placementTimes.pingAgainMs - 1;
     member.absentAt = second ? null : (member.absentAt ?? now);
-    if (!second) return [{ member: name, afterMs: placementTimes.pingAgainMs }];
-    if (trusted) this.#suspect(member, now);
-    return [];
+    return second ? 2 : 1;
   }
 
-  /** Judges silence, and pings those who missed a renewal. */
-  look(now: number, trusted: boolean): readonly Ping[] {
-    const pings: Ping[] = [];
+  /** It is dead. @returns the revision of its lease; 0: none was seen */
+  suspect(name: Incarnation, now: number): number {
+    const member = this.#members.get(name);
+    if (!member) return 0;
+    this.#suspect(member, now);
+    return member.revision;
+  }
+
+  /** Judges silence. @returns those who missed a renewal, to be pinged */
+  look(now: number, trusted: boolean): readonly Incarnation[] {
+    const missed: Incarnation[] = [];
     for (const [name, member] of this.#members) {
       if (name === this.#self) continue;
       const silentMs = now - member.seenAt;
       if (member.suspectedAt !== null) {
         if (now - member.suspectedAt >= placementTimes.forgetMs) this.#members.delete(name);
       } else if (trusted && silentMs >= placementTimes.suspectMs) this.#suspect(member, now);
-      else if (silentMs >= placementTimes.missedMs) pings.push(...this.doubt(name, now));
+      else if (silentMs >= placementTimes.missedMs && this.doubt(name, now)) missed.push(name);
     }
-    return pings;
+    return missed;
   }
 
   #suspect(member: Member, now: number): void {
@@ -125,6 +127,6 @@ export class PlacementMembers {
   }
 }
 
-function fresh(now: number): Omit<Member, "state"> {
+function fresh(now: number): Omit<Member, "state" | "revision"> {
   return { seenAt: now, suspectedAt: null, pingedAt: Number.NEGATIVE_INFINITY, absentAt: null };
 }

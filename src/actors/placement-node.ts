@@ -1,14 +1,22 @@
 // The placement of one node in a cluster, as a state machine without I/O: events in, commands out.
 // Owned by its runner (cluster-placement.ts). NATS gives liveness: leases and claims; safety is the store's, by epochs.
 import type { Epoch } from "../protocol/ids";
+import { PlacementAudit } from "./placement-audit";
 import { placementLimits, placementTimes } from "./placement-events";
-import type { Claim, Holding, MemberState, PlacementCommand, PlacementEvent, PlacementNews } from "./placement-events";
+import type {
+  Claim,
+  Holding,
+  MemberState,
+  PingOutcome,
+  PlacementCommand,
+  PlacementEvent,
+  PlacementNews,
+} from "./placement-events";
 import { PlacementLease } from "./placement-lease";
 import { PlacementMembers } from "./placement-members";
-import type { Ping } from "./placement-members";
 import { sharesOf } from "./placement-shares";
 import type { Incarnation } from "./placement-shares";
-import { PlacementSlot } from "./placement-slot";
+import { countPhases, PlacementSlot } from "./placement-slot";
 import type { Phase } from "./placement-slot";
 
 /** Who a node is, and how many partitions its cluster has. */
@@ -35,6 +43,7 @@ export class PlacementNode {
   readonly #slots: readonly PlacementSlot[];
   readonly #lease: PlacementLease;
   readonly #members: PlacementMembers;
+  readonly #store: PlacementAudit;
   #commands: PlacementCommand[] = [];
   #dirty = true;
   #draining = false;
@@ -43,18 +52,13 @@ export class PlacementNode {
   /** What the claims' watch has told since it began afresh; null once all is told. */
   #replay: Map<number, Claim> | null = new Map();
   #bumping = false;
-  #auditing = false;
-  #auditedAt = Number.NEGATIVE_INFINITY;
-  #auditAt = Number.NEGATIVE_INFINITY;
-  /** When the store last answered. */
-  #storeAt: number;
   #state: MemberState = "serving";
   /** Since when this node has held more than its share; null: it does not. */
   #surplusSince: number | null = null;
 
   constructor({ self, partitions, now }: PlacementNodeOptions) {
     this.self = self;
-    this.#storeAt = now;
+    this.#store = new PlacementAudit(now);
     this.#lease = new PlacementLease(now);
     this.#members = new PlacementMembers(self, now);
     const emit = (command: PlacementCommand): void => void this.#commands.push(command);
@@ -90,22 +94,9 @@ export class PlacementNode {
   }
 
   stats(): PlacementStats {
-    const phases: Record<Phase, number> = {
-      away: 0,
-      claimed: 0,
-      bumping: 0,
-      subscribing: 0,
-      owned: 0,
-      releasing: 0,
-      released: 0,
-    };
-    let unowned = 0;
-    for (const { phase, owner } of this.#slots) {
-      phases[phase] += 1;
-      if (owner === null || !this.#members.isLive(owner)) unowned += 1;
-    }
     const members = (["serving", "draining", "ailing"] as const).flatMap((state) => this.#members.inState(state));
-    return { state: this.#state, members: members.length, phases, unowned };
+    const unowned = this.#count(({ owner }) => owner === null || !this.#members.isLive(owner));
+    return { state: this.#state, members: members.length, phases: countPhases(this.#slots), unowned };
   }
 
   /** @returns what is to be done, in this order */
@@ -113,8 +104,9 @@ export class PlacementNode {
     this.#commands = [];
     if (event.type === "tick") this.#tick(now);
     else {
-      this.#dirty = true;
       this.#take(event, now);
+      // What comes again and again as it should changes nothing: it waits for the next tick.
+      this.#dirty ||= !isRoutine(event);
     }
     return this.#commands;
   }
@@ -122,15 +114,15 @@ export class PlacementNode {
   /** What the watches say. @returns as {@link PlacementNode.handle} */
   hear(news: PlacementNews, now: number): readonly PlacementCommand[] {
     this.#commands = [];
-    this.#dirty = true;
     this.#learn(news, now);
+    this.#dirty ||= news.type !== "memberSeen" || this.#members.changedAt === now;
     return this.#commands;
   }
 
   #learn(event: PlacementNews, now: number): void {
     switch (event.type) {
       case "memberSeen":
-        if (event.member !== this.self) this.#members.seen(event.member, event.state, now);
+        if (event.member !== this.self) this.#members.seen(event.member, event.state, event.revision, now);
         break;
       case "memberGone":
         this.#members.gone(event.member, now);
@@ -163,11 +155,11 @@ export class PlacementNode {
         return;
       case "unreachable": {
         const { owner } = this.#slot(event.partition);
-        if (owner !== null) this.#ping(this.#members.doubt(owner, now));
+        if (owner !== null && this.#members.doubt(owner, now)) this.#ping(owner, 0);
         return;
       }
       case "suspected":
-        if (this.#slot(event.partition).epoch !== null) this.#auditAt = this.#auditedAt + placementTimes.auditAgainMs;
+        if (this.#slot(event.partition).epoch !== null) this.#store.hurry();
         return;
       case "drain":
         this.#draining = true;
@@ -182,7 +174,7 @@ export class PlacementNode {
         return;
       case "bumped":
         this.#bumping = false;
-        if (event.epoch !== null) this.#storeAt = now;
+        if (event.epoch !== null) this.#store.heard(now);
         for (const partition of event.partitions) this.#slot(partition).bumped(event.epoch, event.beganAt, now);
         return;
       case "audited":
@@ -195,7 +187,7 @@ export class PlacementNode {
         this.#slot(event.partition).released(event.epoch, now);
         return;
       case "pinged":
-        this.#ping(this.#members.pinged(event.member, event.outcome, now, this.#lease.isTrusted(now)));
+        this.#pinged(event.member, event.outcome, now);
         return;
     }
   }
@@ -226,12 +218,11 @@ export class PlacementNode {
     this.#dirty = false;
     if (this.#lease.look(now).paused) {
       this.#doubtAll();
-      this.#storeAt = now;
-      this.#auditAt = now;
+      this.#store.restart(now);
     }
     this.#lookAtSelf(now);
     if (!this.#departed && this.#lease.begin(now)) this.#commands.push({ op: "renew", state: this.#state });
-    this.#ping(this.#members.look(now, this.#lease.isTrusted(now)));
+    for (const member of this.#members.look(now, this.#lease.isTrusted(now))) this.#ping(member, 0);
     this.#audit(now);
     if (this.#isReady(now)) this.#place(now);
     this.#bump(now);
@@ -239,11 +230,11 @@ export class PlacementNode {
   }
 
   #lookAtSelf(now: number): void {
-    const ailing = now - this.#storeAt > placementTimes.ailingMs;
+    const ailing = this.#store.silentMs(now) > placementTimes.ailingMs;
     const state = this.#draining ? "draining" : ailing ? "ailing" : "serving";
     if (state === this.#state) return;
     this.#state = state;
-    this.#members.seen(this.self, state, now);
+    this.#members.seen(this.self, state, 0, now);
     this.#lease.change();
   }
 
@@ -255,7 +246,7 @@ export class PlacementNode {
   #place(now: number): void {
     const shares = sharesOf(this.#candidates(now), this.#holders());
     let claims = this.#count((slot) => slot.isClaiming);
-    let handOffs = this.#count((slot) => slot.phase === "releasing");
+    let handOffs = this.#count(({ phase }) => phase === "releasing" || phase === "released");
     const handOffsMax = this.#handOffsMax(shares, now);
     for (const slot of this.#slots) {
       const share = shares[slot.partition] ?? null;
@@ -310,7 +301,10 @@ export class PlacementNode {
   }
 
   #isLeaving(now: number): boolean {
-    return this.#draining || (this.#state === "ailing" && now - this.#storeAt > 2 * placementTimes.ailingMs);
+    if (this.#draining || this.#state !== "ailing") return this.#draining;
+    // Where the store comes back for all, somebody notices first: that is no reason to give them everything.
+    const settled = now - this.#members.changedAt >= placementTimes.settleMs;
+    return settled && this.#store.silentMs(now) > 2 * placementTimes.ailingMs;
   }
 
   #handOffsMax(shares: readonly (Incarnation | null)[], now: number): number {
@@ -339,18 +333,15 @@ export class PlacementNode {
   }
 
   #audit(now: number): void {
-    if (this.#auditing || now < Math.min(this.#auditAt, this.#auditedAt + placementTimes.auditMs)) return;
-    this.#auditing = true;
-    this.#auditedAt = now;
-    this.#auditAt = Number.POSITIVE_INFINITY;
+    if (!this.#store.begin(now)) return;
     const held = this.#slots.flatMap(({ partition, epoch }): Holding[] => (epoch === null ? [] : [[partition, epoch]]));
     this.#commands.push({ op: "audit", held });
   }
 
   #audited({ held, lost, beganAt }: Extract<PlacementEvent, { type: "audited" }>, now: number): void {
-    this.#auditing = false;
+    this.#store.ended();
     if (lost === null) return;
-    this.#storeAt = now;
+    this.#store.heard(now);
     const gone = new Set(lost);
     for (const [partition, epoch] of held) {
       if (gone.has(partition)) this.#slot(partition).fenced(epoch, now);
@@ -369,8 +360,17 @@ export class PlacementNode {
     for (const slot of this.#slots) slot.doubt();
   }
 
-  #ping(pings: readonly Ping[]): void {
-    for (const { member, afterMs } of pings) this.#commands.push({ op: "ping", member, afterMs });
+  #pinged(member: Incarnation, outcome: PingOutcome, now: number): void {
+    const absent = this.#members.pinged(member, outcome, now);
+    if (absent === 1) this.#ping(member, placementTimes.pingAgainMs);
+    if (absent < 2 || !this.#lease.isTrusted(now)) return;
+    const revision = this.#members.suspect(member, now);
+    // Those who should take its partitions over may not have missed it yet.
+    if (revision > 0) this.#commands.push({ op: "expel", member, revision });
+  }
+
+  #ping(member: Incarnation, afterMs: number): void {
+    this.#commands.push({ op: "ping", member, afterMs });
   }
 
   #count(matches: (slot: PlacementSlot) => boolean): number {
@@ -380,4 +380,9 @@ export class PlacementNode {
   #slot(partition: number): PlacementSlot {
     return this.#slots[partition] as PlacementSlot;
   }
+}
+
+/** Whether it is what comes four times a second where all is well. */
+function isRoutine(event: PlacementEvent): boolean {
+  return event.type === "audited" && event.lost?.length === 0;
 }

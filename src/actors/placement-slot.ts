@@ -244,3 +244,10 @@ export class PlacementSlot {
     this.#phase = phase;
   }
 }
+
+/** How many partitions are in each phase. */
+export function countPhases(slots: readonly PlacementSlot[]): Readonly<Record<Phase, number>> {
+  const counts = { away: 0, claimed: 0, bumping: 0, subscribing: 0, owned: 0, releasing: 0, released: 0 };
+  for (const { phase } of slots) counts[phase] += 1;
+  return counts;
+}

@@ -25,6 +25,8 @@ export class SimBucket {
   brokenRate = 0;
   /** Counts the times that writes were lost: revisions compare only within a life. */
   life = 0;
+  /** Writes that were done. */
+  writes = 0;
 
   /** @param ttlMs how long an entry lives; nobody is told when it ends */
   constructor(schedule: Schedule, ttlMs = Number.POSITIVE_INFINITY) {
@@ -54,6 +56,7 @@ export class SimBucket {
     const compared = revision !== null && !this.#schedule.random.chance(this.brokenRate);
     if (compared && (this.get(key)?.revision ?? 0) !== revision) return { outcome: "conflict" };
     this.#revision += 1;
+    this.writes += 1;
     const stored = { key, value, revision: this.#revision, at: this.#schedule.clock.monotonic() };
     this.#entries.set(key, stored);
     if (this.#ttlMs === Number.POSITIVE_INFINITY) this.#schedule.trace(() => `${key} → ${value} @${this.#revision}`);
@@ -111,8 +114,8 @@ export class SimKeyValue implements KeyValue {
     return (await this.#link.request(() => this.#bucket.write(key, value, null))) ?? { outcome: "unknown" };
   }
 
-  async delete(key: string): Promise<void> {
-    await this.#link.request(() => this.#bucket.write(key, null, null));
+  async delete(key: string, revision: number | null): Promise<void> {
+    await this.#link.request(() => this.#bucket.write(key, null, revision));
   }
 
   watch(watcher: KvWatcher): KvWatch {

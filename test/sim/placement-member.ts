@@ -112,11 +112,10 @@ export class SimMember implements PlacementHost {
 
   drain(): void {
     this.draining = true;
-    void this.process.deliver(() => {
-      this.placement.drain().then(() => {
-        this.departed = true;
-      });
-    });
+    const depart = (): void => {
+      this.departed = true;
+    };
+    this.process.deliver(() => void this.placement.drain().then(depart));
   }
 
   /** Somebody asks for a row in this partition. */
@@ -152,10 +151,11 @@ export class SimMember implements PlacementHost {
   }
 
   async release(partition: number, epoch: Epoch): Promise<void> {
-    const { random } = this.#cluster.schedule;
+    const { schedule, weather } = this.#cluster;
+    const { random } = schedule;
     if (this.subscriptions.get(partition) === epoch) this.subscriptions.delete(partition);
     const done = Promise.withResolvers<void>();
-    this.process.after(random.chance(0.02) ? random.int(3000) : random.int(10), done.resolve);
+    this.process.after(random.chance(weather.slowRate) ? random.int(3000) : random.int(10), done.resolve);
     await done.promise;
     this.#end(partition, epoch);
   }

@@ -10,6 +10,8 @@ const requestMsMax = 700;
 export interface Weather {
   latencyMs: number;
   lossRate: number;
+  /** How often the release of a partition takes seconds. */
+  slowRate: number;
 }
 
 /** See the head of this file. Its clock is its own: rate and offset differ from the world's. */

@@ -38,7 +38,7 @@ export const failoverMsMax = 2000 / slowest;
 export class PlacementWorld implements Cluster {
   readonly schedule: Schedule;
   readonly partitions: number;
-  readonly weather: Weather = { latencyMs: 5, lossRate: 0 };
+  readonly weather: Weather = { latencyMs: 5, lossRate: 0, slowRate: 0.02 };
   readonly claims: SimBucket;
   readonly members: SimBucket;
   readonly epochs: SimEpochs;
@@ -50,11 +50,12 @@ export class PlacementWorld implements Cluster {
   #broken: unknown = null;
   #healed = false;
 
-  constructor(schedule: Schedule, control: Control = null) {
+  /** @param partitions few, so that each meets many faults, unless said otherwise */
+  constructor(schedule: Schedule, control: Control = null, partitions: number | null = null) {
     const { random } = schedule;
     this.schedule = schedule;
     this.control = control;
-    this.partitions = random.pick([4, 12, 24]);
+    this.partitions = partitions ?? random.pick([4, 12, 24]);
     this.membersMax = random.pick([2, 3, 4, 6, 10]);
     this.claims = new SimBucket(schedule);
     this.claims.brokenRate = random.pick([0, 0, 0, 0.3]);
@@ -137,12 +138,17 @@ export class PlacementWorld implements Cluster {
     if (this.#broken !== null) throw this.#broken;
   }
 
+  /** Messages are quick and arrive, and partitions are released at once. */
+  calm(): void {
+    Object.assign(this.weather, { latencyMs: 5, lossRate: 0, slowRate: 0 });
+  }
+
   /** Everything works again; who is away stays away, and somebody is there. */
   heal(): void {
     this.#healed = true;
     this.claims.available = true;
     this.members.available = true;
-    Object.assign(this.weather, { latencyMs: 5, lossRate: 0 });
+    this.calm();
     for (const member of this.#members) this.#healMember(member);
     if (!this.#members.some(({ draining }) => !draining)) this.start();
     this.schedule.trace(() => `faults end; running: ${this.#members.map(({ name }) => name).join(" ")}`);
@@ -153,7 +159,7 @@ export class PlacementWorld implements Cluster {
     const claimed = this.claims.get(String(partition))?.value ?? null;
     const owner = claimed === null ? null : this.find(claimed);
     const { epoch } = this.epochs.log(partition);
-    if (!owner || owner.placement.phaseOf(partition) !== "owned") return null;
+    if (owner?.placement.phaseOf(partition) !== "owned") return null;
     if (owner.placement.epochOf(partition) !== epoch || owner.subscriptions.get(partition) !== epoch) return null;
     const others = this.#members.filter((one) => one !== owner && one.subscriptions.has(partition));
     return others.length === 0 ? owner : null;
