@@ -263,6 +263,8 @@ async function startRouter(parts: Parts, onSteppedDown: () => void): Promise<Loc
   ];
   const [conversationDeps, conversationLimits] = kind("conversation", conversationsActive);
   const failed = (kind: KindName, key: string, phase: string, err: unknown): void => {
+    // No fault of the program: that the store is away was said once, and every request says it to its client.
+    if (isOutage(err)) return log.debug({ kind, key, phase, err }, "an actor cannot start while the store is away");
     metrics.actorFailed(kind);
     log.error({ kind, key, phase, err }, "an actor failed; its next message starts it afresh");
   };
@@ -284,6 +286,11 @@ async function startRouter(parts: Parts, onSteppedDown: () => void): Promise<Loc
   });
   router.bind(started);
   return started;
+}
+
+/** Whether the store said that it cannot now, which is told by its health and by the codes of the requests. */
+function isOutage(error: unknown): boolean {
+  return error instanceof AppError && (error.code === "store_unavailable" || error.code === "outcome_unknown");
 }
 
 /** The built-in types, changed and completed by the configured ones; what those leave open is as in `group`. */

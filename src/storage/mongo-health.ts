@@ -1,7 +1,7 @@
 // Whether writes go through at present, and how long one is repeated until its outcome is known (G1, G11).
 // Owned by the MongoDB store. A write is repeated only in a form that a second application does not change.
 import type { Cancel, Clock } from "../lib/clock";
-import { type Failure, failureOf, isOfDriver } from "./mongo-failures";
+import { type Failure, failureOf, isOfDriver, reasonOf } from "./mongo-failures";
 
 /** How often it is tried whether writes go through again, milliseconds. */
 const probeEveryMs = 250;
@@ -36,6 +36,7 @@ export class MongoHealth {
   #reason: string | null = null;
   #timer: Cancel | null = null;
   #closed = false;
+  #suspected = false;
 
   constructor(options: HealthOptions) {
     this.#options = options;
@@ -81,6 +82,13 @@ export class MongoHealth {
     this.#probeLater();
   }
 
+  /** Where a read failed: tries whether writes do as well, though nobody writes just now. One trial at a time. */
+  suspect(): void {
+    if (this.#closed || this.#suspected || this.#reason !== null) return;
+    this.#suspected = true;
+    void this.#confirm();
+  }
+
   close(): void {
     this.#closed = true;
     this.#timer?.();
@@ -96,6 +104,17 @@ export class MongoHealth {
 
   #pause(ms: number): Promise<void> {
     return new Promise((resolve) => this.#options.clock.after(ms, resolve));
+  }
+
+  async #confirm(): Promise<void> {
+    try {
+      await this.#options.probe();
+    } catch (error) {
+      if (!isOfDriver(error)) throw error;
+      this.failed(reasonOf(error));
+    } finally {
+      this.#suspected = false;
+    }
   }
 
   #probeLater(): void {

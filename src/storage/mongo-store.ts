@@ -313,6 +313,7 @@ export class MongoStore implements Store {
     } catch (error) {
       if (error instanceof Fenced) this.#tellFenced();
       if (error instanceof AppError) throw error;
+      this.#health.suspect();
       throw new AppError("store_unavailable", undefined, { cause: new Error(reasonOf(error), { cause: error }) });
     } finally {
       this.#reading--;

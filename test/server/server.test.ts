@@ -3,9 +3,10 @@ import { describe, expect, test } from "bun:test";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError } from "../../src/lib/errors";
-import { silentLog } from "../../src/lib/log";
+import { createLog, silentLog } from "../../src/lib/log";
 import type { UserId } from "../../src/protocol/ids";
 import { startServer } from "../../src/server";
+import type { Store } from "../../src/storage/store";
 import { openSqliteStore } from "../../src/storage/sqlite-store";
 import { signToken } from "../../src/transport/tokens";
 import { MemoryStore } from "../sim/memory-store";
@@ -210,4 +211,35 @@ describe("stopping", () => {
     await expect(start).rejects.toThrow("the disk is full");
     expect(closed).toBe(1);
   });
+
+  test("a store that goes away is no fault of an actor: it is counted by code, not as a failure", async () => {
+    await using world = await ServerWorld.open();
+    const lines: string[] = [];
+    const log = createLog({ logLevel: "info", logFormat: "json" }, { write: (line) => void lines.push(line) });
+    const store = new MemoryStore();
+    let thrown: Error = new AppError("store_unavailable");
+    const failing = changed(store, "openFeed", () => Promise.reject(thrown));
+    const server = await startServer(world.config(), { log, openStore: async () => failing });
+    await using _ = { [Symbol.asyncDispose]: () => server.stop() };
+    const metrics = async (): Promise<string> => (await fetch(`${server.url}/metrics`)).text();
+    await expect(world.signIn(server, "alice")).rejects.toThrow("store_unavailable");
+    expect(await metrics()).toContain(`parley_errors_total{operation="hello",code="store_unavailable"} 1`);
+    expect(await metrics()).not.toContain("parley_actors_failed_total{");
+    expect(lines.join("")).not.toContain("an actor failed");
+    thrown = new TypeError("a bug");
+    await expect(world.signIn(server, "alice")).rejects.toThrow("internal");
+    expect(await metrics()).toContain(`parley_actors_failed_total{kind="user"} 1`);
+    expect(lines.join("")).toContain("an actor failed");
+  });
 });
+
+/** The store with one method replaced. */
+function changed(store: Store, name: keyof Store, method: () => Promise<unknown>): Store {
+  return new Proxy(store, {
+    get(target, property) {
+      if (property === name) return method;
+      const value: unknown = Reflect.get(target, property, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}

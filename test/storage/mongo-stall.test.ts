@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { openMongoStore } from "../../src/storage/mongo-store";
 import {
+  ada,
   allPartitions,
   append,
   conversationNamed,
@@ -16,16 +17,22 @@ import { describeWith, shareMongo } from "../services/services";
 const watch = "connectTimeoutMS=300&heartbeatFrequencyMS=500";
 const room = conversationNamed("room");
 
+/** What a store told of its health, as promises of the next time. */
+function healthWatch() {
+  const away = Promise.withResolvers<string | null>();
+  const back = Promise.withResolvers<void>();
+  const onHealth = (writable: boolean, reason: string | null): void => {
+    if (writable) back.resolve();
+    else away.resolve(reason);
+  };
+  return { onHealth, away: away.promise, back: back.promise };
+}
+
 describeWith("mongodb", "a database that stalls", () => {
   test("a write whose connection the driver gives up is repeated until it is known what is stored", async () => {
     await using share = await shareMongo();
     await using proxy = await startProxy(share.uri);
-    const away = Promise.withResolvers<string | null>();
-    const back = Promise.withResolvers<void>();
-    const onHealth = (writable: boolean, reason: string | null): void => {
-      if (writable) back.resolve();
-      else away.resolve(reason);
-    };
+    const { onHealth, away, back } = healthWatch();
     const limits = { operationMs: 20_000, serverSelectionMs: 300, decideMs: 60_000 };
     const uri = `${proxy.through(share.uri)}&${watch}`;
     const store = await openMongoStore({ uri, limits, onHealth });
@@ -34,10 +41,26 @@ describeWith("mongodb", "a database that stalls", () => {
     expect((await store.commit(append(room, epoch, entries(1, 1)))).outcome).toBe("stored");
     proxy.blackHole("both");
     const stalled = store.commit(append(room, epoch, entries(2, 1)));
-    expect(await away.promise).toStartWith("no primary of the database answers");
+    expect(await away).toStartWith("no primary of the database answers");
     await proxy.heal();
     expect((await stalled).outcome).toBe("stored");
-    await back.promise;
+    await back;
     expect(seqs(await wholeLog(store, room))).toEqual([1, 2]);
+  });
+
+  test("is noticed by whoever reads, also where nobody writes", async () => {
+    await using share = await shareMongo();
+    await using proxy = await startProxy(share.uri);
+    const { onHealth, away, back } = healthWatch();
+    const limits = { serverSelectionMs: 300 };
+    const store = await openMongoStore({ uri: `${proxy.through(share.uri)}&${watch}`, limits, onHealth });
+    await using _ = { [Symbol.asyncDispose]: () => store.close() };
+    await proxy.refuse();
+    await expect(store.readMembers(room, [ada])).rejects.toMatchObject({ code: "store_unavailable" });
+    expect(await away).toMatch(/^the connection to the database was lost|^no primary of the database answers/);
+    expect(store.health().writable).toBe(false);
+    await proxy.heal();
+    await back;
+    expect(store.health()).toEqual({ writable: true, reason: null });
   });
 });
