@@ -2,7 +2,7 @@
 // The driver's own bulk methods hide which documents were taken when an error comes in the middle; here nothing is hidden (G1).
 import type { Db, Document } from "mongodb";
 import { isControlOn } from "../lib/failpoints";
-import { duplicateKey, WriteRefused } from "./mongo-failures";
+import { duplicateKey, PartlyApplied, WriteRefused } from "./mongo-failures";
 import { sizeOf } from "./mongo-schema";
 import type { Bytes, CollectionName, Documents } from "./mongo-schema";
 
@@ -31,7 +31,10 @@ export interface Updated {
   readonly duplicates: readonly number[];
 }
 
-/** Not thread-safe. Every method rejects with the driver's error, or {@link WriteRefused}, where the outcome is not its answer. */
+/**
+ * Not thread-safe. Every method rejects with the driver's error, or {@link WriteRefused}, where the outcome is not its answer;
+ * with {@link PartlyApplied} around it where something was applied by then.
+ */
 export class MongoCommands {
   readonly #db: Db;
   readonly #writeConcern: Document;
@@ -51,13 +54,12 @@ export class MongoCommands {
   async insert<N extends CollectionName>(name: N, documents: readonly Documents[N][]): Promise<number> {
     let inserted = 0;
     for (const chunk of chunksOf(documents)) {
-      const reply = await this.#run({ insert: name, documents: chunk, ordered: true });
+      const reply = await behind(inserted, this.#run({ insert: name, documents: chunk, ordered: true }));
       const [error] = errorsOf(reply);
-      if (error) {
-        if (error.code === duplicateKey) return inserted + error.index;
-        throw new WriteRefused(error.code, error.message);
-      }
-      inserted += chunk.length;
+      inserted += error ? error.index : chunk.length;
+      if (!error) continue;
+      if (error.code === duplicateKey) return inserted;
+      throw partly(inserted, new WriteRefused(error.code, error.message));
     }
     return inserted;
   }
@@ -68,12 +70,12 @@ export class MongoCommands {
     const duplicates: number[] = [];
     for (let at = 0; at < updates.length; at += statementsMax) {
       const some = updates.slice(at, at + statementsMax).map((each) => ({ ...each, upsert: each.upsert ?? false }));
-      const reply = await this.#run({ update: name, updates: some, ordered: false });
+      const reply = await behind(matched, this.#run({ update: name, updates: some, ordered: false }));
+      matched += Number(reply["n"] ?? 0);
       for (const { index, code, message } of errorsOf(reply)) {
-        if (code !== duplicateKey) throw new WriteRefused(code, message);
+        if (code !== duplicateKey) throw partly(matched, new WriteRefused(code, message));
         duplicates.push(at + index);
       }
-      matched += Number(reply["n"] ?? 0);
     }
     return { matched, duplicates };
   }
@@ -82,9 +84,10 @@ export class MongoCommands {
   async upsert(name: CollectionName, updates: readonly Update[]): Promise<void> {
     let left = updates;
     for (let tries = 0; left.length > 0; tries++) {
-      const { duplicates } = await this.update(name, left);
+      const { duplicates } = await behind(updates.length - left.length, this.update(name, left));
       if (duplicates.length > 0 && tries >= upsertTries) {
-        throw new WriteRefused(duplicateKey, `documents of ${name} are inserted by others again and again`);
+        const refused = new WriteRefused(duplicateKey, `documents of ${name} are inserted by others again and again`);
+        throw partly(updates.length - duplicates.length, refused);
       }
       left = duplicates.map((at) => left[at] as Update);
     }
@@ -106,6 +109,15 @@ export class MongoCommands {
   #run(command: Document): Promise<Document> {
     return this.#db.command({ ...command, writeConcern: this.#writeConcern });
   }
+}
+
+/** What `error` is behind so many documents that were applied. */
+function partly(applied: number, error: unknown): unknown {
+  return applied > 0 ? new PartlyApplied(error) : error;
+}
+
+function behind<T>(applied: number, command: Promise<T>): Promise<T> {
+  return applied > 0 ? command.catch((error: unknown) => Promise.reject(partly(applied, error))) : command;
 }
 
 interface WriteError {

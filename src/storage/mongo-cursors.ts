@@ -4,7 +4,8 @@ import type { Cancel, Clock } from "../lib/clock";
 import { failpoint } from "../lib/failpoints";
 import type { ConversationId, UserId } from "../protocol/ids";
 import type { MongoCommands } from "./mongo-commands";
-import type { Decided, MongoHealth } from "./mongo-health";
+import { WriteRefused } from "./mongo-failures";
+import type { Attempt, Decided, MongoHealth } from "./mongo-health";
 import { markUpdate } from "./mongo-participants";
 import { cursorOf } from "./mongo-schema";
 import type { Collections } from "./mongo-schema";
@@ -74,7 +75,7 @@ export class MongoCursors {
     this.#inFlight = true;
     this.#begunAt = this.#clock.monotonic();
     try {
-      const answer = await this.#health.decide(false, () => this.#write(batch));
+      const answer = await this.#health.decide(false, (attempt) => this.#write(batch, attempt));
       for (const waiting of batch) waiting.resolve(answerOf(waiting, answer));
     } catch (error) {
       for (const waiting of batch) waiting.reject(error);
@@ -95,7 +96,7 @@ export class MongoCursors {
     return this.#queue.splice(0, count);
   }
 
-  async #write(batch: readonly Waiting[]): Promise<Rows> {
+  async #write(batch: readonly Waiting[], attempt: Attempt): Promise<Rows> {
     const highest = new Map<ConversationId, Map<UserId, CursorMove>>();
     for (const { conversation, moves } of batch) {
       const people = highest.get(conversation) ?? new Map<UserId, CursorMove>();
@@ -106,11 +107,13 @@ export class MongoCursors {
       [...people.values()].map((move) => markUpdate(conversation, move)),
     );
     await this.#commands.upsert("participants", updates);
+    attempt.landed();
     failpoint("mongo.cursors");
     return this.#read(highest);
   }
 
-  async #read(moved: ReadonlyMap<ConversationId, ReadonlyMap<UserId, unknown>>): Promise<Rows> {
+  /** Throws, to be asked again, while a majority does not show every move: a primary just elected may not know of it yet. */
+  async #read(moved: ReadonlyMap<ConversationId, ReadonlyMap<UserId, CursorMove>>): Promise<Rows> {
     const clauses = [...moved].map(([conversation, people]) => ({ conversation, user: { $in: [...people.keys()] } }));
     const filter = clauses.length === 1 ? (clauses[0] as (typeof clauses)[0]) : { $or: clauses };
     const rows: Map<ConversationId, Map<UserId, CursorRow>> = new Map();
@@ -121,6 +124,10 @@ export class MongoCursors {
       const row = cursorOf(doc);
       if (row) people.set(doc.user, row);
     }
+    for (const [conversation, people] of moved)
+      for (const { user, seq } of people.values())
+        if (!((rows.get(conversation)?.get(user)?.seq ?? -1) >= seq))
+          throw new WriteRefused(0, "a majority does not show a read mark that it confirmed");
     return rows;
   }
 }
@@ -130,7 +137,5 @@ type Rows = ReadonlyMap<ConversationId, ReadonlyMap<UserId, CursorRow>>;
 function answerOf({ conversation, moves }: Waiting, answer: Decided<Rows>): Decided<readonly CursorRow[]> {
   if (!answer.decided) return answer;
   const people = answer.value.get(conversation);
-  const rows = moves.flatMap(({ user }) => people?.get(user) ?? []);
-  if (rows.length === moves.length) return { decided: true, value: rows };
-  return { decided: false, certain: false, reason: "a majority does not show a read mark that it confirmed" };
+  return { decided: true, value: moves.flatMap(({ user }) => people?.get(user) ?? []) };
 }

@@ -1,13 +1,32 @@
 import { expect, test } from "bun:test";
 import { MongoNetworkError, MongoServerError, MongoServerSelectionError, MongoWriteConcernError } from "mongodb";
-import { failureOf, isOfDriver, reasonOf, WriteRefused } from "./mongo-failures";
+import { failureOf, isOfDriver, PartlyApplied, reasonOf, WriteRefused } from "./mongo-failures";
 
 const server = (code: number, errmsg = "refused"): MongoServerError => new MongoServerError({ code, errmsg });
 
 test("one document that a server refuses beforehand, or by itself, is certainly not stored", () => {
   for (const code of [10107, 13435, 14031])
     expect(failureOf(server(code), true)).toMatchObject({ certain: true, lasting: false });
-  expect(failureOf(new WriteRefused(1, "refused"), true)).toMatchObject({ certain: true, lasting: false });
+  for (const code of [10107, 11000, 14031])
+    expect(failureOf(new WriteRefused(code, "refused"), true)).toMatchObject({ certain: true, lasting: false });
+});
+
+test("a router that lost a shard's reply says so of the document, which may be stored", () => {
+  for (const code of [1, 6, 7, 89, 91, 189, 9001, 11600, 11602])
+    expect(failureOf(new WriteRefused(code, "write results unavailable"), true)).toMatchObject({
+      certain: false,
+      lasting: false,
+    });
+});
+
+test("what was applied in part is never certainly undone, and says why it failed", () => {
+  for (const error of [new MongoServerSelectionError("no server", {} as never), new WriteRefused(121, "refused")]) {
+    const partly = new PartlyApplied(error);
+    expect(isOfDriver(partly)).toBe(true);
+    expect(failureOf(partly, true)).toEqual({ ...failureOf(error, true), certain: false });
+    expect(reasonOf(partly)).toBe(reasonOf(error));
+  }
+  expect(() => failureOf(new PartlyApplied(new TypeError("a bug")), true)).toThrow("a bug");
 });
 
 test("of several documents some may be in before the server refuses", () => {

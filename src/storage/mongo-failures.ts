@@ -31,6 +31,15 @@ export class WriteRefused extends Error {
   }
 }
 
+/** A command failed behind others of the same write, or beside statements of its own, that were applied. */
+export class PartlyApplied extends Error {
+  override readonly name = "PartlyApplied";
+
+  constructor(cause: unknown) {
+    super("a write was applied in part", { cause });
+  }
+}
+
 /** The code of a unique index that holds the key already. */
 export const duplicateKey = 11000;
 
@@ -64,7 +73,12 @@ const meanings: ReadonlyMap<number, string> = new Map([
  * Throws what is no error of the driver.
  */
 export function failureOf(error: unknown, single: boolean): Failure {
-  if (error instanceof WriteRefused) return serverFailure(error.code, error.message, single, true);
+  if (error instanceof PartlyApplied) return { ...failureOf(error.cause, single), certain: false };
+  if (error instanceof WriteRefused) {
+    // Also of other codes a member says that it did nothing; a router says so of a shard whose reply it has lost.
+    const undone = error.code === duplicateKey || beforehand.has(error.code);
+    return serverFailure(error.code, error.message, single, undone);
+  }
   if (error instanceof MongoWriteConcernError) {
     return { ...serverFailure(Number(error.code ?? 0), error.message, single, false), certain: false, lasting: false };
   }
@@ -81,6 +95,7 @@ export function failureOf(error: unknown, single: boolean): Failure {
 
 /** An error of the driver as a sentence with the fix. */
 export function reasonOf(error: unknown): string {
+  if (error instanceof PartlyApplied) return reasonOf(error.cause);
   if (error instanceof MongoServerSelectionError) return `no primary of the database answers (${error.message})`;
   if (error instanceof MongoNetworkError) return `the connection to the database was lost (${error.message})`;
   if (isNamed(error, "MongoWaitQueueTimeoutError")) {
@@ -96,6 +111,7 @@ export function reasonOf(error: unknown): string {
 /** Whether the driver or the documents' encoder threw it, or it is a {@link WriteRefused}. */
 export function isOfDriver(error: unknown): error is Error {
   if (error instanceof MongoError || error instanceof WriteRefused) return true;
+  if (error instanceof PartlyApplied) return isOfDriver(error.cause);
   return error instanceof Error && error.name.startsWith("BSON");
 }
 

@@ -116,9 +116,14 @@ export class MongoHeads {
     // One at a time: their order is kept by the revision all the same.
     await record.flushing;
     const revision = ++record.revision;
-    const { matched } = await this.#commands.update("heads", [updateOf(record, head, revision)]);
-    if (matched === 0) return this.#whyNot(record);
-    this.#dirty.delete(record);
+    const wasDirty = this.#dirty.delete(record);
+    try {
+      const { matched } = await this.#commands.update("heads", [updateOf(record, head, revision)]);
+      if (matched === 0) return await this.#whyNot(record);
+    } catch (error) {
+      if (wasDirty) this.#dirty.add(record);
+      throw error;
+    }
     record.unflushed = 0;
     record.open = head.openEpoch === 0 ? null : head;
     return "written";
