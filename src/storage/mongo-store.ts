@@ -7,6 +7,8 @@ import type { Clock } from "../lib/clock";
 import { failpoint } from "../lib/failpoints";
 import { partitionOf } from "../lib/hash";
 import type { ConversationId, Epoch, UserId } from "../protocol/ids";
+import { backUpMongo } from "./copy-backup";
+import { openMongoDatabase } from "./copy-mongo";
 import { KeyedTurns } from "./keyed-turns";
 import { MongoCommands } from "./mongo-commands";
 import { MongoCommits } from "./mongo-commits";
@@ -210,8 +212,17 @@ export class MongoStore implements Store {
     return { writable: reason === null, reason };
   }
 
-  async backup(): Promise<void> {
-    throw new AppError("not_supported", "this store is not backed up to a file; copy it with `parley copy`");
+  /** Over a connection of its own, whose time-outs fit passes over whole collections. */
+  async backup(file: string, onProgress: (done: number, total: number) => void): Promise<void> {
+    try {
+      await using opened = new AsyncDisposableStack();
+      const database = await openMongoDatabase(this.#options.uri);
+      opened.defer(() => database.close());
+      const { signal } = new AbortController();
+      await backUpMongo({ database, file, signal, onProgress: ({ rows, total }) => onProgress(rows, total) });
+    } catch (error) {
+      throw new AppError("internal", `the backup to ${file} failed: ${reasonOf(error)}`, { cause: error });
+    }
   }
 
   close(): Promise<void> {
