@@ -5,6 +5,7 @@ import type { Db, MongoClientOptions } from "mongodb";
 import type { Clock } from "../lib/clock";
 import { isOfDriver, reasonOf } from "./mongo-failures";
 import { StartupError } from "./sqlite-errors";
+import { WakingConnection } from "./waking-connection";
 
 /** How a connection behaves; what the address names of pool and time-outs wins over these. */
 export interface MongoLimits {
@@ -54,6 +55,8 @@ const retryFirstMs = 100;
 const retryLastMs = 2000;
 /** How often servers are looked at, milliseconds. */
 const heartbeatMs = 2000;
+/** What connections are made of; an option that the driver has and its types leave out. */
+const connections: object = { connectionType: WakingConnection };
 /** The name of the database where the address has none. */
 const defaultDatabase = "parley";
 
@@ -105,6 +108,7 @@ function clientOf({ uri, monitored = false }: MongoAddress, limits: MongoLimits)
       promoteLongs: true,
       promoteBuffers: true,
       monitorCommands: monitored,
+      ...connections,
     });
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
