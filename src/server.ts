@@ -24,7 +24,7 @@ import type { Log } from "./lib/log";
 import { createMetrics, watchEventLoop } from "./lib/metrics";
 import type { Metrics } from "./lib/metrics";
 import type { Config } from "./lib/settings";
-import type { Cache, CacheObserver, CacheState } from "./storage/cache";
+import type { Cache, CacheObserver } from "./storage/cache";
 import { MemoryCache } from "./storage/memory-cache";
 import { RedisCache } from "./storage/redis-cache";
 import { openMongoStore } from "./storage/mongo-store";
@@ -186,13 +186,15 @@ function memoryCache({ cacheEntriesMax: entriesMax }: Config): Cache {
 /** Answers at once, whatever Redis does: what cannot be asked is a miss, and readiness never depends on it (G10). */
 function openCache(config: Config, generation: string, log: Log, metrics: Metrics): Cache {
   if (config.cache === "memory") return memoryCache(config);
-  let told: CacheState | null = null;
+  let told: string | null = null;
   const observer: CacheObserver = {
     failed: metrics.cacheFailed,
     answered: metrics.cacheAnswered,
     changed: (state, reason) => {
-      if (state === "probing" || state === told) return;
-      told = state;
+      // Told again where it is away for another reason: lost at first, then a password that is refused.
+      const news = `${state} ${reason}`;
+      if (state === "probing" || news === told) return;
+      told = news;
       if (state === "ready") log.info("the cache is ready");
       else log.warn({ reason }, "the cache is down; everything goes on without it");
     },

@@ -1,6 +1,8 @@
 // Commands that talk to a running server do so with the client SDK, as any application would.
 import { createClient } from "../client";
 import type { ClientOptions, ParleyClient } from "../client";
+import { errorCodes } from "../protocol/codes";
+import type { ErrorCode } from "../protocol/codes";
 import { isConversationId } from "../protocol/ids";
 import { CommandFailure, exitCodes, readConfig, reasonOf } from "./context";
 import type { CommandContext, CommonOptions } from "./context";
@@ -79,10 +81,21 @@ async function becomeReady(client: ParleyClient, url: string, waitMs: number): P
 
 function unreachable(client: ParleyClient, url: string): CommandFailure {
   const { reason } = client.connection.getSnapshot();
-  return new CommandFailure(
-    `${url} did not answer (${reason ?? "time-out"}); is the server running?`,
-    exitCodes.unreachable,
-  );
+  const says = `${url} ${hasOwn(errorCodes, reason) ? refusedWith(reason) : silent(reason)}`;
+  return new CommandFailure(says, exitCodes.unreachable);
+}
+
+/** A server that answers is running: what it lacks stands in its log. */
+function refusedWith(code: ErrorCode): string {
+  return `does not let anybody in now (${code}): ${errorCodes[code].says}; its log and /readyz say why`;
+}
+
+function silent(reason: string | null): string {
+  return `did not answer (${reason ?? "time-out"}); is the server running?`;
+}
+
+function hasOwn<T extends object>(table: T, name: string | null): name is keyof T & string {
+  return name !== null && Object.hasOwn(table, name);
 }
 
 /** The conversation that an argument names: an id, or `@USER` for the direct conversation with somebody. */

@@ -1,5 +1,7 @@
 // `parley serve`: runs a server until it is told to stop, or until another one takes over its data.
+import { maskPassword } from "../lib/config";
 import { isLoopback } from "../lib/settings";
+import type { Config } from "../lib/settings";
 import { startServer } from "../server";
 import type { RunningServer } from "../server";
 import { createLog } from "../lib/log";
@@ -23,7 +25,7 @@ export async function runServe(context: CommandContext, options: ServeOptions): 
   const config = await readConfig(context, options, overrides);
   const log = createLog(config);
   const server = await startServer(config, { log, version: context.version });
-  greet(context, server, config.dataDir);
+  greet(context, server, placeOf(config));
   const why = await Promise.race([server.ended, whenStopped(context.stopped)]);
   await server.stop();
   if (why === "fenced") {
@@ -40,12 +42,17 @@ function whenStopped(signal: AbortSignal): Promise<"stopped"> {
   });
 }
 
+/** Where everything is kept, for a person: the folder, or the store that is not in it. */
+function placeOf({ store, dataDir }: Pick<Config, "store" | "dataDir">): string {
+  return store === "sqlite" ? dataDir : maskPassword(store);
+}
+
 /** Says where to look and how to stop; the log says it too, for machines. */
-function greet(context: CommandContext, server: RunningServer, dataDir: string): void {
+function greet(context: CommandContext, server: RunningServer, data: string): void {
   context.say("");
   context.say(`  Parley ${context.version} is ready at ${server.url}`);
   if (server.demo) context.say("  Open it in two windows and sign in as two people (demo sign-in, this machine only).");
-  context.say(`  Data: ${dataDir}   Stop: Ctrl-C`);
+  context.say(`  Data: ${data}   Stop: Ctrl-C`);
   if (!isLoopback(new URL(server.url).hostname))
     context.say("  Put a proxy with TLS before it: tokens travel over this.");
   context.say("");

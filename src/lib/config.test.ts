@@ -197,6 +197,11 @@ test("an address of a cache is shown without its password, and taken only whole"
   expect(shown("rediss://parley:s3cr%40t@cache.example")).toBe("rediss://parley:***@cache.example");
   expect(shown("redis://:s3cret@[::1]:6379")).toBe("redis://:***@[::1]:6379");
   expect(maskPassword("mongodb://a:odd@pass:word@one,two/db")).toBe("mongodb://a:***@one,two/db");
+  const options =
+    "tls=true&tlsCertificateKeyFilePassword=s3cr%40t&authMechanismProperties=AWS_SESSION_TOKEN:s3cret&w=1";
+  expect(maskPassword(`mongodb://one/db?${options}`)).toBe(
+    "mongodb://one/db?tls=true&tlsCertificateKeyFilePassword=***&authMechanismProperties=***&w=1",
+  );
   const bad = ["redis:", "redis://", "http://host", "redis://host/name", "redis://host/0?family=6", "redis://host#1"];
   for (const address of bad) expect(problemOf({ PARLEY_CACHE: address })).toContain("allowed: memory, redis://");
 });

@@ -202,9 +202,14 @@ export function maskConfig(config: Config): Config {
   return masked;
 }
 
-/** An address as it may be shown. Whatever stands before the last `@` behind the user's name is taken for the password. */
+/**
+ * An address as it may be shown. Whatever stands before the last `@` behind the user's name is taken for the password; options
+ * that carry secrets (`tlsCertificateKeyFilePassword`, `proxyPassword`, a session token in `authMechanismProperties`) lose their values.
+ */
 export function maskPassword(address: string): string {
-  return address.replace(/^([a-z][a-z0-9+.-]*:\/\/[^:@/]*):.*@/is, "$1:***@");
+  return address
+    .replace(/^([a-z][a-z0-9+.-]*:\/\/[^:@/]*):.*@/is, "$1:***@")
+    .replace(/([?&][^=&]*(?:password|token|secret|authMechanismProperties)[^=&]*)=[^&]*/gi, "$1=***");
 }
 
 /** Whether tokens can be checked by a key of the operator; without one there is only the demo, on loopback. */

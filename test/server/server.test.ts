@@ -1,4 +1,5 @@
 // The composed server: what starts, what does not and says why, and how it stops without losing what it acknowledged.
+import type { Socket } from "bun";
 import { describe, expect, test } from "bun:test";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -11,6 +12,7 @@ import { openSqliteStore } from "../../src/storage/sqlite-store";
 import { signToken } from "../../src/transport/tokens";
 import { MemoryStore } from "../sim/memory-store";
 import { RawClient } from "../socket/raw-client";
+import { Command } from "./command";
 import { secret, ServerWorld } from "./server-world";
 
 async function createGroup(client: RawClient, clientId = "make"): Promise<string> {
@@ -231,6 +233,38 @@ describe("stopping", () => {
     expect(await metrics()).toContain(`parley_actors_failed_total{kind="user"} 1`);
     expect(lines.join("")).toContain("an actor failed");
   });
+});
+
+test("a command tells a server whose store is away from one that is not there", async () => {
+  await using world = await ServerWorld.open();
+  const failing = changed(new MemoryStore(), "openFeed", () => Promise.reject(new AppError("store_unavailable")));
+  const server = await startServer(world.config(), { log: silentLog(), openStore: async () => failing });
+  await using _ = { [Symbol.asyncDispose]: () => server.stop() };
+  const args = ["history", "@bob", "--url", server.url, "--as", "alice", "--wait", "1s"];
+  await using command = new Command(args, { PARLEY_AUTH_SECRET: secret, PARLEY_DATA_DIR: world.dataDir });
+  const { code, err } = await command.finished();
+  expect([code, err]).toEqual([4, expect.stringMatching(/store_unavailable.*its log and \/readyz say why/)]);
+});
+
+test("the log says of a cache that is away why, and again where the reason is another one", async () => {
+  await using world = await ServerWorld.open();
+  const reasons = ["ERR out of order", "NOAUTH Authentication required."];
+  const heard: string[] = [];
+  const all = Promise.withResolvers<void>();
+  const write = (line: string): void => {
+    const { msg, reason } = JSON.parse(line) as { msg: string; reason?: string };
+    if (msg.startsWith("the cache is down")) heard.push(reason ?? "");
+    if (heard.length === reasons.length) all.resolve();
+  };
+  // Each reason twice: it is told once.
+  let asked = 0;
+  const data = (socket: Socket): void => void socket.write(`-${reasons[Math.min(1, asked++ >> 1)]}\r\n`);
+  using redis = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data } });
+  const config = world.config({ PARLEY_CACHE: `redis://127.0.0.1:${redis.port}` });
+  const server = await startServer(config, { log: createLog({ logLevel: "info", logFormat: "json" }, { write }) });
+  await using _ = { [Symbol.asyncDispose]: () => server.stop() };
+  await all.promise;
+  expect(heard).toEqual(reasons);
 });
 
 /** The store with one method replaced. */
