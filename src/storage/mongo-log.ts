@@ -52,11 +52,7 @@ export class MongoLog {
 
   /** Entries that hold client ids of these rows already, as a majority has them. */
   async duplicates(conversation: ConversationId, rows: readonly EntryDoc[]): Promise<readonly FoundEntry[]> {
-    if (isControlOn("negative.noUniqueIndex")) return [];
-    const keys = rows.filter(({ key }) => clientIdOf(key) !== null).map(({ key }) => key);
-    if (keys.length === 0) return [];
-    const found = await this.#collections.entries.find({ conversation, key: { $in: keys } }).toArray();
-    return found.map(foundOf);
+    return (await this.#holders(conversation, rows)).map(foundOf);
   }
 
   /** Whether an epoch above this one has claimed the conversation's partition, read linearizably. */
@@ -88,11 +84,22 @@ export class MongoLog {
   /** Why the row at `at` cannot be inserted. Throws, to be asked again, while a majority does not show it yet. */
   async #obstacle(rows: readonly EntryDoc[], at: number): Promise<Appended> {
     const { conversation, seq } = rows[at] as EntryDoc;
+    const mine = new Set(rows.map(({ _id }) => _id.toHexString()));
     const there = await this.#collections.entries.findOne({ conversation, seq });
-    if (there) return { outcome: "taken" };
-    const found = await this.duplicates(conversation, rows);
-    if (found.length === 0)
+    if (there && !mine.has(there._id.toHexString())) return { outcome: "taken" };
+    const found = await this.#holders(conversation, rows);
+    // A row of this append may have become visible between two looks: then it is no obstacle.
+    if (there || found.length === 0 || found.some(({ _id }) => mine.has(_id.toHexString()))) {
       throw new WriteRefused(duplicateKey, "an entry is on its way that a majority does not have");
-    return at === 0 ? { outcome: "duplicate", found } : { outcome: "partly" };
+    }
+    return at === 0 ? { outcome: "duplicate", found: found.map(foundOf) } : { outcome: "partly" };
+  }
+
+  /** Entries that hold the client ids of these rows. */
+  async #holders(conversation: ConversationId, rows: readonly EntryDoc[]): Promise<readonly EntryDoc[]> {
+    if (isControlOn("negative.noUniqueIndex")) return [];
+    const keys = rows.filter(({ key }) => clientIdOf(key) !== null).map(({ key }) => key);
+    if (keys.length === 0) return [];
+    return this.#collections.entries.find({ conversation, key: { $in: keys } }).toArray();
   }
 }
