@@ -2,6 +2,7 @@
 // The driver's own bulk methods hide which documents were taken when an error comes in the middle; here nothing is hidden (G1).
 import type { Db, Document } from "mongodb";
 import { isControlOn } from "../lib/failpoints";
+import type { MongoCausality } from "./mongo-causality";
 import { duplicateKey, PartlyApplied, WriteRefused } from "./mongo-failures";
 import { sizeOf } from "./mongo-schema";
 import type { Bytes, CollectionName, Documents } from "./mongo-schema";
@@ -38,10 +39,15 @@ export interface Updated {
 export class MongoCommands {
   readonly #db: Db;
   readonly #writeConcern: Document;
+  readonly #causality: MongoCausality | null;
 
-  /** @param wtimeoutMs after which the server stops waiting for the majority, with an error */
-  constructor(db: Db, wtimeoutMs: number) {
+  /**
+   * @param wtimeoutMs after which the server stops waiting for the majority, with an error
+   * @param causality is told of every write that was acknowledged
+   */
+  constructor(db: Db, wtimeoutMs: number, causality: MongoCausality | null = null) {
     this.#db = db;
+    this.#causality = causality;
     // A negative control: the tail of what was acknowledged may be lost.
     const weak = isControlOn("negative.writeConcernOne");
     this.#writeConcern = weak ? { w: 1 } : { w: "majority", j: true, wtimeout: wtimeoutMs };
@@ -106,8 +112,10 @@ export class MongoCommands {
     await this.#run(command);
   }
 
-  #run(command: Document): Promise<Document> {
-    return this.#db.command({ ...command, writeConcern: this.#writeConcern });
+  async #run(command: Document): Promise<Document> {
+    const reply = await this.#db.command({ ...command, writeConcern: this.#writeConcern });
+    this.#causality?.noted(reply["operationTime"]);
+    return reply;
   }
 }
 

@@ -2,7 +2,7 @@
 // Pure data and functions. Whatever must only move forward is one embedded document whose first field orders it, so that a
 // single `$max` compares it field by field and a late or repeated write changes nothing (G5); the order of fields is part of it.
 import { Binary, ObjectId } from "mongodb";
-import type { Collection, Db } from "mongodb";
+import type { Collection, Db, ReadConcern } from "mongodb";
 import { isControlOn } from "../lib/failpoints";
 import { partitionOf } from "../lib/hash";
 import { decode, encode } from "../protocol/codec";
@@ -192,12 +192,18 @@ export type Collections = { readonly [N in CollectionName]: Collection<Documents
  * Opens the collections: reads see what a majority has and go to the primary; writes are answered once a majority has them
  * in its journal (G1). @param wtimeoutMs after which the server stops waiting for the majority, with an error
  * @param linearizable whether the deployment reads so: a server alone cannot, and its every read is of the newest state
+ * @param readConcern how all the others are read: at level `majority`
  */
-export function openCollections(db: Db, wtimeoutMs: number, linearizable = true): Collections {
+export function openCollections(
+  db: Db,
+  wtimeoutMs: number,
+  linearizable = true,
+  readConcern: ReadConcern | { level: "majority" } = { level: "majority" },
+): Collections {
   const weak = isControlOn("negative.writeConcernOne");
   const writeConcern = weak ? { w: 1 as const } : { w: "majority" as const, journal: true, wtimeoutMS: wtimeoutMs };
   const common = { readPreference: "primary" as const, writeConcern };
-  const majority = { ...common, readConcern: { level: "majority" as const } };
+  const majority = { ...common, readConcern };
   const newest = {
     ...common,
     readConcern: { level: linearizable ? ("linearizable" as const) : ("majority" as const) },

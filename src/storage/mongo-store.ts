@@ -10,6 +10,7 @@ import type { ConversationId, Epoch, UserId } from "../protocol/ids";
 import { backUpMongo } from "./copy-backup";
 import { openMongoDatabase } from "./copy-mongo";
 import { KeyedTurns } from "./keyed-turns";
+import { MongoCausality } from "./mongo-causality";
 import { MongoCommands } from "./mongo-commands";
 import { MongoCommits } from "./mongo-commits";
 import { connectMongo, wtimeoutOf } from "./mongo-connection";
@@ -71,13 +72,20 @@ export async function openMongoStore(options: MongoOptions): Promise<MongoStore>
   try {
     const wtimeoutMs = wtimeoutOf(connection.limits);
     await migrateMongo(connection.db, wtimeoutMs);
-    const collections = openCollections(connection.db, wtimeoutMs, connection.linearizable);
+    const causality = new MongoCausality();
+    const collections = openCollections(connection.db, wtimeoutMs, connection.linearizable, causality.readConcern);
     const generation = (await collections.meta.findOne({ _id: "generation" }))?.value;
-    return new MongoStore(options, connection, collections, String(generation));
+    return new MongoStore(options, connection, { collections, causality }, String(generation));
   } catch (error) {
     await connection.client.close();
     throw error;
   }
+}
+
+/** The collections of one handle, and what its reads wait for. */
+interface Opened {
+  readonly collections: Collections;
+  readonly causality: MongoCausality;
 }
 
 /** See {@link openMongoStore}; every method as the port says. */
@@ -106,14 +114,19 @@ export class MongoStore implements Store {
   #waitingBytes = 0;
   #closing: Promise<void> | null = null;
 
-  constructor(options: MongoOptions, connection: MongoConnection, collections: Collections, generation: string) {
+  constructor(
+    options: MongoOptions,
+    connection: MongoConnection,
+    { collections, causality }: Opened,
+    generation: string,
+  ) {
     const { client, db, limits } = connection;
     this.generation = generation;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#client = client;
     this.#collections = collections;
-    this.#commands = new MongoCommands(db, wtimeoutOf(limits));
+    this.#commands = new MongoCommands(db, wtimeoutOf(limits), causality);
     this.#health = new MongoHealth({
       clock: this.#clock,
       decideMs: limits.decideMs,
