@@ -1,6 +1,6 @@
 // Connects to MongoDB with the settings the guarantees rest on, and says what a deployment cannot give (G1).
 // Owned by the MongoDB store; copy and backup use it too. Host, credentials and TLS come from the address.
-import { MongoClient } from "mongodb";
+import { MongoClient, MongoServerSelectionError } from "mongodb";
 import type { Db, MongoClientOptions } from "mongodb";
 import type { Clock } from "../lib/clock";
 import { isOfDriver, reasonOf } from "./mongo-failures";
@@ -76,9 +76,10 @@ export async function connectMongo(address: MongoAddress): Promise<MongoConnecti
   const limits = { ...mongoLimits, ...address.limits };
   const client = clientOf(address, limits);
   try {
-    await connected(client, address.clock, limits.startMs);
-    const db = client.db(databaseOf(address.uri), { ignoreUndefined: true });
-    const linearizable = await look(client, db, address.onWarning ?? (() => {}));
+    const db = databaseIn(client, address.uri);
+    const warn = address.onWarning ?? (() => {});
+    await connected(client, address.clock, limits.startMs, warn);
+    const linearizable = await look(client, db, warn);
     return { client, db, limits, linearizable };
   } catch (error) {
     await client.close();
@@ -128,24 +129,57 @@ function databaseOf(uri: string): string {
   return path ? decodeURIComponent(path) : defaultDatabase;
 }
 
-async function connected(client: MongoClient, clock: Clock, startMs: number): Promise<void> {
-  const deadline = clock.monotonic() + startMs;
+function databaseIn(client: MongoClient, uri: string): Db {
+  try {
+    return client.db(databaseOf(uri), { ignoreUndefined: true });
+  } catch (error) {
+    throw new StartupError(`the store's address names no possible database: ${oneLine(error)}; correct its path`);
+  }
+}
+
+async function connected(
+  client: MongoClient,
+  clock: Clock,
+  startMs: number,
+  warn: (text: string) => void,
+): Promise<void> {
+  const begun = clock.monotonic();
   for (let pauseMs = retryFirstMs; ; pauseMs = Math.min(pauseMs * 2, retryLastMs)) {
     try {
       await client.connect();
       await client.db("admin").command({ ping: 1 });
       return;
     } catch (error) {
-      if (!isOfDriver(error)) throw error;
-      const hosts = client.options.hosts.map(String).join(", ");
-      const says = `cannot use the MongoDB at ${hosts}: ${reasonOf(error)}`;
+      if (!isOfDriver(error) && !isLookUp(error)) throw error;
+      const hosts = client.options.srvHost ?? client.options.hosts.map(String).join(", ");
+      const says = `cannot use the MongoDB at ${hosts}: ${oneLine(error)}`;
       if (isRefusal(error)) throw new StartupError(`${says}; check the name, password and TLS options in the address`);
-      if (clock.monotonic() + pauseMs >= deadline) {
-        throw new StartupError(`${says}; start it, or correct the store's address`, { cause: error });
+      if (clock.monotonic() - begun + pauseMs >= startMs) {
+        throw new StartupError(`${says}; ${remedyOf(error)}`, { cause: error });
       }
+      // Once: whoever waits for the start should see what for.
+      if (pauseMs === retryFirstMs) warn(`${says}; trying again for up to ${startMs / 1000} s`);
       await new Promise<void>((resolve) => clock.after(pauseMs, resolve));
     }
   }
+}
+
+function oneLine(error: unknown): string {
+  return reasonOf(error).replace(/\s+/g, " ");
+}
+
+/** Whether a `mongodb+srv` name could not be looked up. */
+function isLookUp(error: unknown): error is Error {
+  return error instanceof Error && "syscall" in error && String(error.syscall).startsWith("query");
+}
+
+/** A server that is no member of the named set is dropped by the driver: then none is left. */
+function remedyOf(error: Error): string {
+  const seen = error instanceof MongoServerSelectionError ? error.reason : undefined;
+  if (seen?.setName && seen.servers.size === 0) {
+    return `no host that answers is a member of a replica set named ${seen.setName}; correct replicaSet in the store's address`;
+  }
+  return "start it, or correct the store's address";
 }
 
 /** Whether a server answered and will not have us. */

@@ -7,6 +7,7 @@ import { migrateMongo, mongoMigrations } from "../../src/storage/mongo-migration
 import { collectionNames, mongoIndexes } from "../../src/storage/mongo-schema";
 import { openMongoStore } from "../../src/storage/mongo-store";
 import { systemClock } from "../../src/lib/clock";
+import { portOf } from "../faults/proxy";
 import { describeWith, shareMongo } from "../services/services";
 
 const wtimeoutMs = 4000;
@@ -99,19 +100,32 @@ describeWith("mongodb", "preparing a database", () => {
   });
 });
 
+describeWith("mongodb", "the name of a replica set", () => {
+  test("that the server there is no member of is told as such", async () => {
+    await using data = await shareMongo();
+    const uri = `mongodb://127.0.0.1:${portOf(data.uri)}/parley?replicaSet=of-another-name`;
+    const refused = await refusalOf(openMongoStore({ uri, limits: { startMs: 0, serverSelectionMs: 1000 } }));
+    expect(refused).toEndWith("correct replicaSet in the store's address");
+  });
+});
+
 test("nobody there is told within the time that starting waits, without the password", async () => {
   const uri = "mongodb://ada:hunter2@127.0.0.1:1/parley";
-  const limits = { startMs: 200, serverSelectionMs: 100 };
-  const refused = await refusalOf(openMongoStore({ uri, limits }));
+  const limits = { startMs: 400, serverSelectionMs: 100 };
+  const warnings: string[] = [];
+  const refused = await refusalOf(openMongoStore({ uri, limits, onWarning: (text) => void warnings.push(text) }));
   expect(refused).toStartWith(
     "StartupError: cannot use the MongoDB at 127.0.0.1:1: no primary of the database answers",
   );
   expect(refused).toEndWith("start it, or correct the store's address");
-  expect(refused).not.toContain("hunter2");
+  expect(warnings).toEqual([expect.stringMatching(/127\.0\.0\.1:1: .*; trying again for up to 0\.4 s$/)]);
+  expect(refused + warnings.join("")).not.toContain("hunter2");
 });
 
 test("an address that is none of MongoDB's is told without repeating it", async () => {
   const refused = await refusalOf(openMongoStore({ uri: "mongodb://ada:hunter2@?nonsense=1" }));
   expect(refused).toStartWith("StartupError: the store's address is not one of MongoDB");
-  expect(refused).not.toContain("hunter2");
+  const impossible = await refusalOf(openMongoStore({ uri: "mongodb://ada:hunter2@127.0.0.1:1/a.b" }));
+  expect(impossible).toStartWith("StartupError: the store's address names no possible database");
+  expect(refused + impossible).not.toContain("hunter2");
 });
