@@ -98,9 +98,12 @@ describe("taking over", () => {
     told.tell({ type: "connected" });
     told.pass(2 * placementTimes.restlessMs);
     expect(told.wanted()).toEqual([]);
+    told.hear({ type: "claimsCurrent" });
+    told.pass(2 * placementTimes.restlessMs);
+    expect(told.wanted()).toEqual([]);
     told.leasesWork = false;
     told.pass(lease + renew);
-    told.hear({ type: "claimsCurrent" }, { type: "membersCurrent" });
+    told.hear({ type: "membersCurrent" });
     told.pass(2 * placementTimes.restlessMs);
     expect(told.wanted()).toEqual([]);
   });
@@ -297,6 +300,19 @@ describe("an owner", () => {
 });
 
 describe("a drain", () => {
+  test("is not answered with partitions by those who do not know of it yet", () => {
+    const told = new Told().own();
+    told.pass(10_000, "you");
+    told.claimed(1, "me", 12);
+    told.pass(100);
+    told.tell({ type: "bumped", partitions: [1], epoch: 2, beganAt: told.now });
+    told.tell({ type: "subscribed", partition: 1, epoch: 2, ok: true });
+    told.pass(placementTimes.settleMs - 200);
+    told.hear({ type: "memberSeen", member: "you", state: "draining", revision: told.now });
+    told.pass(placementTimes.settleMs + 500);
+    expect(ops(told.wanted())).not.toContain("release");
+  });
+
   test("releases, hands the claim to another, and leaves", () => {
     const told = new Told().own();
     told.tell({ type: "drain" });

@@ -31,7 +31,7 @@ function run(schedule: Schedule, control: Control = null): PlacementWorld {
 }
 
 /** A cluster at rest: nothing moves by itself; then one node comes or goes. */
-function finish({ random, clock }: Schedule, world: PlacementWorld): void {
+function finish({ random }: Schedule, world: PlacementWorld): void {
   const before = world.owners().map((owner) => owner?.name);
   world.pass(restMs);
   expect(world.owners().map((owner) => owner?.name)).toEqual(before);
@@ -51,10 +51,8 @@ function finish({ random, clock }: Schedule, world: PlacementWorld): void {
   const leaver = random.pick(world.running);
   if (way === "kill") world.kill(leaver);
   else leaver.drain();
-  const start = clock.monotonic();
   const over = (): boolean => !world.running.includes(leaver) && !world.owners().includes(null);
   world.passUntil(over, way === "kill" ? failoverMsMax : 15_000, () => `${leaver.name} has left: ${way}`);
-  world.count(`failover ${Math.ceil((clock.monotonic() - start) / 500) * 500}`);
   expect(changed(before, world).every((partition) => before[partition] === leaver.name)).toBe(true);
   world.passUntil(
     () => world.isEven(),
@@ -74,7 +72,6 @@ test(
     const ran = simulateAll(schedules, (schedule) => {
       for (const [what, count] of Object.entries(run(schedule).counts)) seen[what] = (seen[what] ?? 0) + count;
     });
-    if (process.env["PARLEY_SIM_COUNTS"]) console.log(ran, seen);
 
     // A world in which nothing goes wrong proves little: each of these has to come up.
     const rare = [
