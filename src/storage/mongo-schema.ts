@@ -2,7 +2,7 @@
 // Pure data and functions. Whatever must only move forward is one embedded document whose first field orders it, so that a
 // single `$max` compares it field by field and a late or repeated write changes nothing (G5); the order of fields is part of it.
 import { Binary, ObjectId } from "mongodb";
-import type { Collection, Db, ReadConcern } from "mongodb";
+import type { Collection, Db, Document, ReadConcern } from "mongodb";
 import { isControlOn } from "../lib/failpoints";
 import { partitionOf } from "../lib/hash";
 import { decode, encode } from "../protocol/codec";
@@ -181,12 +181,13 @@ export interface Documents {
 /** The collections, opened with the concerns the guarantees rest on. */
 export type Collections = { readonly [N in CollectionName]: Collection<Documents[N]> } & {
   /** Read linearizably: what was acknowledged anywhere before the read began is seen. For one document by `_id`. */
-  readonly newest: {
-    readonly partitions: Collection<PartitionDoc>;
-    readonly heads: Collection<HeadDoc>;
-    readonly users: Collection<UserDoc>;
-  };
+  readonly newest: { readonly [N in "partitions" | "heads" | "users"]: Newest<Documents[N]> };
 };
+
+/** Looks up one document by its id. Bounded in time: a primary without a majority would wait for it for ever. */
+interface Newest<D extends { readonly _id: unknown }> {
+  findOne(filter: Pick<D, "_id">): Promise<D | null>;
+}
 
 /**
  * Opens the collections: reads see what a majority has and go to the primary; writes are answered once a majority has them
@@ -204,11 +205,16 @@ export function openCollections(
   const writeConcern = weak ? { w: 1 as const } : { w: "majority" as const, journal: true, wtimeoutMS: wtimeoutMs };
   const common = { readPreference: "primary" as const, writeConcern };
   const majority = { ...common, readConcern };
-  const newest = {
+  const single = {
     ...common,
     readConcern: { level: linearizable ? ("linearizable" as const) : ("majority" as const) },
   };
   const open = <N extends CollectionName>(name: N) => db.collection<Documents[N]>(name, majority);
+  const newest = <N extends keyof Collections["newest"]>(name: N): Newest<Documents[N]> => {
+    const collection = db.collection<Document>(name, single);
+    const find = (filter: object) => collection.findOne(filter, { maxTimeMS: wtimeoutMs });
+    return { findOne: (filter) => find(filter) as unknown as Promise<Documents[N] | null> };
+  };
   return {
     meta: open("meta"),
     partitions: open("partitions"),
@@ -219,11 +225,7 @@ export function openCollections(
     feed: open("feed"),
     memberships: open("memberships"),
     devices: open("devices"),
-    newest: {
-      partitions: db.collection<PartitionDoc>("partitions", newest),
-      heads: db.collection<HeadDoc>("heads", newest),
-      users: db.collection<UserDoc>("users", newest),
-    },
+    newest: { partitions: newest("partitions"), heads: newest("heads"), users: newest("users") },
   };
 }
 

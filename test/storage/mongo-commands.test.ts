@@ -137,6 +137,8 @@ describeWith("mongodb", "commands of the MongoDB store", () => {
     expect(new Set(linearizable.map(({ command }) => command["find"]))).toEqual(
       new Set(["partitions", "heads", "users"]),
     );
+    // Without a majority the server would go on with one for ever.
+    expect(linearizable.filter(({ command }) => !(command["maxTimeMS"] > 0))).toEqual([]);
     // A lone server that is connected to directly is asked as the primary, or whatever it is.
     const modes = seen.map(({ command }) => command["$readPreference"]?.mode ?? "primary");
     expect(modes.filter((mode) => !mode.startsWith("primary"))).toEqual([]);
