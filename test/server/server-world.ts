@@ -11,6 +11,7 @@ import { startServer } from "../../src/server";
 import type { RunningServer } from "../../src/server";
 import { signToken } from "../../src/transport/tokens";
 import { RawClient } from "../socket/raw-client";
+import type { DataSet } from "../stores";
 
 export const secret = "the secret of these tests, of thirty-two bytes and more";
 
@@ -18,19 +19,23 @@ export const secret = "the secret of these tests, of thirty-two bytes and more";
 export class ServerWorld implements AsyncDisposable {
   readonly dataDir: string;
   readonly #servers: RunningServer[] = [];
+  readonly #data: DataSet | null;
 
-  private constructor(dataDir: string) {
+  private constructor(dataDir: string, data: DataSet | null) {
     this.dataDir = dataDir;
+    this.#data = data;
   }
 
-  static async open(): Promise<ServerWorld> {
-    return new ServerWorld(await mkdtemp(join(tmpdir(), "parley-server-")));
+  /** @param data where messages are, disposed of with the world; null: in the folder */
+  static async open(data: DataSet | null = null): Promise<ServerWorld> {
+    return new ServerWorld(await mkdtemp(join(tmpdir(), "parley-server-")), data);
   }
 
   /** The configuration of a server on a free port, changed by variables. */
   config(environment: Readonly<Record<string, string>> = {}): Config {
     const defaults = { PARLEY_PORT: "0", PARLEY_DATA_DIR: this.dataDir, PARLEY_AUTH_SECRET: secret };
-    const given = Object.entries({ ...defaults, ...environment }).filter(([, value]) => value !== "");
+    const store: Record<string, string> = this.#data ? { PARLEY_STORE: this.#data.setting } : {};
+    const given = Object.entries({ ...defaults, ...store, ...environment }).filter(([, value]) => value !== "");
     const loaded = loadConfig({ environment: Object.fromEntries(given), file: null });
     if (!loaded.ok) throw new Error(loaded.problem);
     return loaded.config;
@@ -52,5 +57,6 @@ export class ServerWorld implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#servers.map((server) => server.stop()));
     await rm(this.dataDir, { recursive: true });
+    await this.#data?.dispose();
   }
 }
