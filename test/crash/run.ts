@@ -21,6 +21,8 @@ export interface CrashPlan {
   readonly store?: StoreUnderTest;
   /** Faults in all, in turn over `faults`. */
   readonly kills: number;
+  /** Faults that earlier rounds of the same run have played: the next ones come first. */
+  readonly playedBefore?: number;
   /** What is hit; absent: Parley alone. */
   readonly faults?: readonly FaultTarget[];
   readonly seed: number;
@@ -97,8 +99,9 @@ async function playFaults(plan: CrashPlan, scene: FaultScene, crowd: Crowd): Pro
     const before = crowd.acked;
     await until("sends are acknowledged again", () => crowd.acked > before);
     await pause(scene.random.between(20, 400));
-    const target = targets[at % targets.length] as FaultTarget;
-    const name = await playFault(scene, target, Math.floor(at / targets.length));
+    const turn = (plan.playedBefore ?? 0) + at;
+    const target = targets[turn % targets.length] as FaultTarget;
+    const name = await playFault(scene, target, Math.floor(turn / targets.length));
     played.set(name, (played.get(name) ?? 0) + 1);
     plan.say?.(`${at + 1} of ${plan.kills}, ${name}: ${crowd.acked} sends acknowledged so far`);
   }
