@@ -78,6 +78,8 @@ const defaultPageFolder = join(import.meta.dir, "..", "dist", "web");
 const drainShares = { answers: 0.3, goodbyes: 0.3, store: 0.2 } as const;
 /** How often it is looked whether everything under way was answered, milliseconds. */
 const answersLookMs = 5;
+/** How often at most it is told that the store did not answer, milliseconds. */
+const outageEveryMs = 10_000;
 
 /** The parts of one server. */
 interface Parts {
@@ -257,19 +259,14 @@ function open({ config, sockets, http, stage, log }: Parts): Listening {
 }
 
 async function startRouter(parts: Parts, onSteppedDown: () => void): Promise<LocalRouter> {
-  const { config, log, metrics, store, cache, hub: gateway, router } = parts;
+  const { config, metrics, store, cache, hub: gateway, router } = parts;
   const { conversationsActive, usersActive, idleMs, mailboxMax } = config.actors;
   const kind = (name: KindName, activeMax: number): readonly [UserDeps, KindLimits] => [
     { store, gateway, clock: systemClock, reopen: (key) => router.tell(name, key, { op: "reopen" }) },
     { mailboxMax, idleMs, activeMax },
   ];
   const [conversationDeps, conversationLimits] = kind("conversation", conversationsActive);
-  const failed = (kind: KindName, key: string, phase: string, err: unknown): void => {
-    // No fault of the program: that the store is away was said once, and every request says it to its client.
-    if (isOutage(err)) return log.debug({ kind, key, phase, err }, "an actor cannot start while the store is away");
-    metrics.actorFailed(kind);
-    log.error({ kind, key, phase, err }, "an actor failed; its next message starts it afresh");
-  };
+  const failed = reportFailures(parts);
   const near = cache.shared ? memoryCache(config) : cache;
   const people = new KnownPeople({ near, far: cache.shared ? cache : null, store, meter: metrics });
   const onFault = (key: string, err: unknown): void => failed("conversation", key, "commit", err);
@@ -290,8 +287,25 @@ async function startRouter(parts: Parts, onSteppedDown: () => void): Promise<Loc
   return started;
 }
 
-/** Whether the store said that it cannot now, which is told by its health and by the codes of the requests. */
-function isOutage(error: unknown): boolean {
+/** What becomes of an actor's failure: a fault of the program is counted and told, a store that is away is told now and then. */
+function reportFailures({ log, metrics, store }: Parts) {
+  let quietUntil = Number.NEGATIVE_INFINITY;
+  return (kind: KindName, key: string, phase: string, err: unknown): void => {
+    if (!isOutage(err)) {
+      metrics.actorFailed(kind);
+      return log.error({ kind, key, phase, err }, "an actor failed; its next message starts it afresh");
+    }
+    // Its health has said so where it takes no writes, and every request says it to its client.
+    const now = systemClock.monotonic();
+    if (!store.health().writable || now < quietUntil) return;
+    quietUntil = now + outageEveryMs;
+    const reason = err.cause instanceof Error ? err.cause.message : err.message;
+    log.warn({ kind, key, reason }, "the store did not answer in time; clients repeat what they asked");
+  };
+}
+
+/** Whether the store said that it cannot now: no fault of the actor that asked. */
+function isOutage(error: unknown): error is AppError {
   return error instanceof AppError && (error.code === "store_unavailable" || error.code === "outcome_unknown");
 }
 
