@@ -20,6 +20,9 @@ const recordsMax = 50_000;
 /** How often a fence gives way to an older owner's write. */
 const fenceTries = 100;
 
+/** How often a row is taken that appears between two looks: the second time it is there. */
+const takeTries = 5;
+
 /** What feeds work with. */
 export interface FeedParts {
   readonly collections: Collections;
@@ -222,16 +225,22 @@ export class MongoFeeds {
   async #take(user: UserId, epoch: Epoch): Promise<{ lease: string; stored: UserDoc | null }> {
     const { collections } = this.#parts;
     const lease = crypto.randomUUID();
-    const before = await collections.users.findOneAndUpdate(
-      { _id: user, epoch: { $lte: epoch } },
-      { $set: { epoch, lease }, $inc: { revision: 1 } },
-      { returnDocument: "before" },
-    );
-    if (before === null && (await collections.newest.users.findOne({ _id: user })) !== null) {
-      throw new Fenced(`the feed of ${user} has an owner of a higher epoch`);
+    for (let tries = 0; tries < takeTries; tries++) {
+      const before = await collections.users.findOneAndUpdate(
+        { _id: user, epoch: { $lte: epoch } },
+        { $set: { epoch, lease }, $inc: { revision: 1 } },
+        { returnDocument: "before" },
+      );
+      const there = before ?? (await collections.newest.users.findOne({ _id: user }));
+      if (there !== null && there.epoch > epoch) {
+        throw new Fenced(`the feed of ${user} has an owner of a higher epoch`);
+      }
+      failpoint("mongo.feed.open.epoch");
+      if (before) return { lease, stored: { ...before, epoch, lease, revision: before.revision + 1 } };
+      if (there === null) return { lease, stored: null };
+      // An older owner has created it between the two looks.
     }
-    failpoint("mongo.feed.open.epoch");
-    return { lease, stored: before && { ...before, epoch, lease, revision: before.revision + 1 } };
+    throw new Unfenced(`the row of ${user} comes and goes`);
   }
 
   /** Finishes the writes behind the row. Null: nobody by that id, and nothing begun. */

@@ -31,6 +31,9 @@ const memberPage = 5000;
 /** How often a fence gives way to an older owner's entries: each had a batch of 512 at most on its way. */
 const fenceTries = 2000;
 
+/** How often a head is taken that appears between two looks: the second time it is there. */
+const takeTries = 5;
+
 /** A higher epoch has it. */
 export class Fenced extends Error {
   override readonly name = "Fenced";
@@ -83,17 +86,20 @@ export class MongoOpening {
   async #take(conversation: ConversationId, epoch: Epoch): Promise<{ record: HeadRecord; stored: HeadDoc | null }> {
     const { collections } = this.#parts;
     const lease = crypto.randomUUID();
-    const stored = await collections.heads.findOneAndUpdate(
-      { _id: conversation, epoch: { $lte: epoch } },
-      { $set: { epoch, lease } },
-      { returnDocument: "before" },
-    );
-    // Linearizable: whoever is told that there is none must not overlook one that another owner was told is stored.
-    if (stored === null && (await collections.newest.heads.findOne({ _id: conversation })) !== null) {
-      throw new Fenced(`${conversation} has an owner of a higher epoch`);
+    for (let tries = 0; tries < takeTries; tries++) {
+      const stored = await collections.heads.findOneAndUpdate(
+        { _id: conversation, epoch: { $lte: epoch } },
+        { $set: { epoch, lease } },
+        { returnDocument: "before" },
+      );
+      // Linearizable: whoever is told that there is none must not overlook one that another owner was told is stored.
+      const there = stored ?? (await collections.newest.heads.findOne({ _id: conversation }));
+      if (there !== null && there.epoch > epoch) throw new Fenced(`${conversation} has an owner of a higher epoch`);
+      failpoint("mongo.open.epoch");
+      if (there === stored) return { record: recordOf(conversation, epoch, lease, stored), stored };
+      // An older owner has created it between the two looks.
     }
-    failpoint("mongo.open.epoch");
-    return { record: recordOf(conversation, epoch, lease, stored), stored };
+    throw new Unfenced(`${conversation} comes and goes`);
   }
 
   /** Finishes what the owner before left: everything that follows from the log, then the head. */
