@@ -156,7 +156,7 @@ describeWith("own redis", "the cache in Redis", () => {
   test("an account needs only the commands that the operations page names, and is shut out with a wrong password", async () => {
     const namespace = `test:${randomUUID()}`;
     const page = await Bun.file(join(import.meta.dir, "../../docs/OPERATIONS.md")).text();
-    const rules = /An account for Parley needs `([^`]+)`/.exec(page)?.[1]?.split(/\s+/) ?? [];
+    const rules = /^ACL SETUSER parley on >PASSWORD resetchannels ~parley:\* (.+)$/m.exec(page)?.[1]?.split(" ") ?? [];
     expect(rules).toContain("+incrby");
     await redis.client.acl("SETUSER", "parley", "reset", "on", ">p@ss:w", `~${namespace}:*`, ...rules);
     const url = redis.url.replace("redis://", "redis://parley:p%40ss%3Aw@");
