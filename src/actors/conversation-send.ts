@@ -29,7 +29,11 @@ export function strangersIn(items: readonly SendItem[], isMember: (user: UserId)
   let found: Set<UserId> | null = null;
   for (const [, body] of items) {
     if (body.length <= 4 || !body[4]) continue;
-    for (const user of body[4]) if (!isMember(user)) (found ??= new Set()).add(user);
+    for (const user of body[4]) {
+      if (isMember(user)) continue;
+      found ??= new Set();
+      found.add(user);
+    }
   }
   return found ? [...found] : [];
 }
