@@ -15,7 +15,7 @@ export interface ServeOptions extends CommonOptions {
   readonly data?: string;
 }
 
-/** Runs until stopped. Fails with exit code 3 where another server fenced this one. */
+/** Runs until stopped, also where it is still starting. Fails with exit code 3 where another server fenced this one. */
 export async function runServe(context: CommandContext, options: ServeOptions): Promise<void> {
   const overrides: Overrides = {
     PARLEY_HOST: ["--host", options.host],
@@ -24,7 +24,13 @@ export async function runServe(context: CommandContext, options: ServeOptions): 
   };
   const config = await readConfig(context, options, overrides);
   const log = createLog(config);
-  const server = await startServer(config, { log, version: context.version });
+  const starting = startServer(config, { log, version: context.version });
+  const server = await Promise.race([starting, whenStopped(context.stopped)]);
+  if (server === "stopped") {
+    // Perhaps it waits for its database. Ending it here is no worse than a crash, which every step of a start survives.
+    starting.catch(() => undefined);
+    return log.info("stopped before it was ready");
+  }
   greet(context, server, placeOf(config));
   const why = await Promise.race([server.ended, whenStopped(context.stopped)]);
   await server.stop();

@@ -123,6 +123,15 @@ describe("a server", () => {
     }
   });
 
+  test("that still waits for its database stops on request, with code 0", async () => {
+    const away = { PARLEY_STORE: "mongodb://127.0.0.1:1/parley", PARLEY_MONGODB_START_MS: "600000" };
+    await using server = new Command(["serve"], settingsOf("waiting", away));
+    await server.line(/trying again for up to 600 s/);
+    server.signal("SIGTERM");
+    const { code, out } = await server.finished();
+    expect([code, out]).toEqual([0, expect.stringContaining("stopped before it was ready")]);
+  });
+
   test("that is started by the package's bin under Node passes on signals and its code", async () => {
     await using server = new Command(["serve"], settingsOf("bin"), nodeProgram);
     await server.line(/is ready at/);
