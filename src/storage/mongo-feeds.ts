@@ -270,6 +270,9 @@ export class MongoFeeds {
     for (let tries = 0; tries < fenceTries; tries++) {
       const filter = { user, first: { $gt: userSeq } };
       const found = await collections.feed.find(filter).sort({ first: 1 }).toArray();
+      // A fence behind a newer owner's changes would be one of the wrong owner.
+      if (found.some((doc) => doc.epoch > epoch))
+        throw new Fenced(`the feed of ${user} has an owner of a higher epoch`);
       // Without a row the owner before had one write on its way, and cannot add another one.
       if (stored === null) return found;
       const fence = fenceDocOf(user, (found.at(-1)?.userSeq ?? userSeq) + 1, epoch, stored.revision);

@@ -94,7 +94,7 @@ export class MongoOpening {
       );
       // Linearizable: whoever is told that there is none must not overlook one that another owner was told is stored.
       const there = stored ?? (await collections.newest.heads.findOne({ _id: conversation }));
-      if (there !== null && there.epoch > epoch) throw new Fenced(`${conversation} has an owner of a higher epoch`);
+      if (there !== null && there.epoch > epoch) throw overtaken(conversation);
       failpoint("mongo.open.epoch");
       if (there === stored) return { record: recordOf(conversation, epoch, lease, stored), stored };
       // An older owner has created it between the two looks.
@@ -118,7 +118,7 @@ export class MongoOpening {
     const open = { ...head, openEpoch: epoch };
     record.seq = head.seq;
     const written = await this.#parts.heads.write(record, open);
-    if (written === "fenced") throw new Fenced(`${conversation} has an owner of a higher epoch`);
+    if (written === "fenced") throw overtaken(conversation);
     if (written === "conflict") throw new Unfenced(`${conversation} is being opened twice`);
     failpoint("mongo.open.head");
     this.#parts.heads.put(record);
@@ -147,7 +147,7 @@ export class MongoOpening {
   /** Feeds the log to the fold, its end a fence of this owner. */
   async #fence(conversation: ConversationId, epoch: Epoch, fold: LogFold): Promise<void> {
     for (let tries = 0; tries < fenceTries; tries++) {
-      await this.#read(conversation, fold);
+      await this.#read(conversation, epoch, fold);
       const row = this.#fenceRow(fold, epoch);
       const appended = await this.#parts.log.append([entryDocOf(conversation, epoch, row)]);
       if (!appended.decided) throw new Unfenced(appended.reason);
@@ -165,11 +165,13 @@ export class MongoOpening {
     return { seq, ordinal, kind, counts: false, sender: systemUser, clientId: null, bytes };
   }
 
-  async #read(conversation: ConversationId, fold: LogFold): Promise<void> {
+  /** Reads on to the end. Rejects where a newer owner has entries there: a fence behind them would be one of the wrong owner. */
+  async #read(conversation: ConversationId, epoch: Epoch, fold: LogFold): Promise<void> {
     for (;;) {
       const full = fold.needsBytes;
       const limit = full ? fullPage : Math.min(slimPage, fold.head.seq - fold.next + 1);
       const rows = await this.#page(conversation, fold.next, limit, full);
+      if (rows.some((row) => row.epoch > epoch)) throw overtaken(conversation);
       for (const { seq, ordinal, kind, counts, sender, bytes } of rows)
         fold.add({ seq, ordinal, kind, counts, sender, bytes: full ? bytesOf(bytes) : noBytes });
       if (full && rows.length < limit) return;
@@ -195,6 +197,10 @@ export class MongoOpening {
     }
     return found;
   }
+}
+
+function overtaken(conversation: ConversationId): Fenced {
+  return new Fenced(`${conversation} has an owner of a higher epoch`);
 }
 
 /** The fence could not be put up in time; the conversation is still open, and can be opened again. */

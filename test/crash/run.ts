@@ -192,11 +192,9 @@ async function main(): Promise<number> {
   for (let done = 0, round = 0; done < what.kills || round === 0; round++) {
     const kills = Math.min(what.perRound, what.kills - done);
     const historyFile = what.historyFile !== null && round > 0 ? `${what.historyFile}.${round}` : what.historyFile;
-    const { store, faults, seed } = what;
-    const say = (line: string): void => console.log(line);
-    tally.add(
-      await runCrashes({ store, faults, kills, seed: seed + round, historyFile, failpoints: crashPoints, say }),
-    );
+    const { store, faults } = what;
+    const plan = { store, faults, kills, playedBefore: done, seed: what.seed + round, failpoints: crashPoints };
+    tally.add(await runCrashes({ ...plan, historyFile, say: (line) => console.log(line) }));
     done += kills;
   }
   return tally.close();

@@ -274,4 +274,27 @@ describeWith("mongodb", "a primary that others have replaced without its knowing
       "new",
     ] as never);
   });
+
+  test("one that is overtaken while it opens a conversation puts nothing behind its successor", async () => {
+    await using world = await ScriptedMongo.open();
+    const { store: old, epoch: first, proxy, direct } = world;
+    await old.commit(append(room, first, entries(1, 2), { openEpoch: first }));
+    const epoch = await old.claim(allPartitions);
+    const gate = Promise.withResolvers<void>();
+    proxy.onCommand(on(["entries"], (forward) => gate.promise.then(() => forward()), 1));
+    const fencing = proxy.seen(({ name, body }) => name === "insert" && body["insert"] === "entries");
+    const opening = old.openConversation(room, epoch, 0).catch((error: unknown) => error);
+    await fencing;
+    const successor = await world.second();
+    const next = await successor.claim(allPartitions);
+    const seq = (await successor.openConversation(room, next, 0))?.head.seq ?? 0;
+    const row = message(seq + 1, "new", 3);
+    const told = await successor.commit(append(room, next, [row], { ordinal: 3, openEpoch: next }));
+    expect(told.outcome).toBe("stored");
+    gate.resolve();
+
+    expect(await opening).toBeInstanceOf(Error);
+    const rows = await direct.db().collection("entries").find({ conversation: room }).sort({ seq: 1 }).toArray();
+    expect(rows.map((each) => each["epoch"])).toEqual([first, first, next, next]);
+  });
 });
