@@ -21,7 +21,10 @@ async function whenGone(url: string, everyMs: number): Promise<number> {
       () => false,
     );
     misses = answered ? 0 : misses + 1;
-    if (answered) limit = missesMax;
+    if (answered && limit !== missesMax) {
+      limit = missesMax;
+      console.log(`${url} answers`);
+    }
     await sleep(everyMs);
   }
   return limit;

@@ -28,6 +28,7 @@ test("a standby takes over when the other server is gone, and gives way when it 
   const states = ["/healthz", "/readyz", "/metrics", "/"].map(async (path) => (await fetch(waiting + path)).status);
   expect(await Promise.all(states)).toEqual([200, 503, 200, 503]);
 
+  await standby.line(/ answers$/);
   await first.kill();
   await standby.line(/did not answer 5 times in a row/);
   const url = /http:\S+/.exec(await standby.line(/is ready at/))?.[0];
