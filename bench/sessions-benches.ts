@@ -83,7 +83,8 @@ async function makePeople(dataDir: string, people: number, say: Say): Promise<vo
 
 async function sessionsOn(start: () => Promise<Serving>, sessions: number, say: Say, storm: Storm) {
   await using serving = await start();
-  return stormOn(serving, sessions, say, storm);
+  // Awaited here: the server ends with this block.
+  return await stormOn(serving, sessions, say, storm);
 }
 
 /** The best of some rounds by rate. */
