@@ -10,14 +10,16 @@ import { crashPoints, runCrashes } from "./run";
 const seed = Number(process.env["CRASH_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 const timeoutMs = 180_000;
 
-/** What is hit in turn, and how often in all. */
-const runs: readonly (readonly [says: string, faults: readonly FaultTarget[], kills: number])[] = [
-  ["kill -9 and SIGSTOP of Parley, its database and its cache", ["parley", "store", "cache"], 6],
-  ["a network that delays, swallows, resets and cuts", ["store-link", "store-link", "cache-link"], 15],
+type Run = readonly [says: string, faults: readonly FaultTarget[], kills: number, kinds: number];
+
+/** What is hit in turn, how often in all, and in how many ways: every one there is. */
+const runs: readonly Run[] = [
+  ["kill -9 and SIGSTOP of Parley, its database and its cache", ["parley", "store", "cache"], 6, 6],
+  ["a network that delays, swallows, resets and cuts", ["store-link", "store-link", "cache-link"], 18, 16],
 ];
 
 describeWith(["own mongodb", "own redis"], "over MongoDB and Redis", () => {
-  for (const [says, faults, kills] of runs) {
+  for (const [says, faults, kills, kinds] of runs) {
     test(
       `${says}: nothing is lost, doubled or reordered, and no read mark goes back (CRASH_SEED=${seed})`,
       async () => {
@@ -28,6 +30,7 @@ describeWith(["own mongodb", "own redis"], "over MongoDB and Redis", () => {
         expect(settled).toBe(true);
         expect(surprises).toEqual([]);
         expect(unlike).toEqual([]);
+        expect(played.size).toBe(kinds);
         expect([...played.values()].reduce((sum, count) => sum + count)).toBe(kills);
         expect(Math.min(acked, marked)).toBeGreaterThan(20);
       },

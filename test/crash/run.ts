@@ -101,11 +101,18 @@ async function playFaults(plan: CrashPlan, scene: FaultScene, crowd: Crowd): Pro
     await pause(scene.random.between(20, 400));
     const turn = (plan.playedBefore ?? 0) + at;
     const target = targets[turn % targets.length] as FaultTarget;
-    const name = await playFault(scene, target, Math.floor(turn / targets.length));
+    const name = await playFault(scene, target, turnsBefore(targets, turn, target));
     played.set(name, (played.get(name) ?? 0) + 1);
     plan.say?.(`${at + 1} of ${plan.kills}, ${name}: ${crowd.acked} sends acknowledged so far`);
   }
   return played;
+}
+
+/** How often it was the turn of `target` before `turn`: each of its faults is played before one comes again. */
+function turnsBefore(targets: readonly FaultTarget[], turn: number, target: FaultTarget): number {
+  const among = (some: readonly FaultTarget[]): number => some.filter((one) => one === target).length;
+  const whole = Math.floor(turn / targets.length);
+  return whole * among(targets) + among(targets.slice(0, turn % targets.length));
 }
 
 async function unlikeLogs(data: DataSet): Promise<readonly string[]> {
