@@ -8,7 +8,7 @@ const busyTimeoutMs = 2000;
 /** How often opening is tried while another process opens the same file. */
 const openAttempts = 20;
 const writerCacheKib = 64 * 1024;
-const readerCacheKib = 12 * 1024;
+const readerCacheKib = 8 * 1024;
 
 /** The one writing connection: WAL, every commit synced. Throws a {@link StartupError} that says the fix. */
 export function openForWriting(file: string): Database {
