@@ -64,9 +64,11 @@ export class MongoCursors {
     if (this.#inFlight || this.#timer !== null || this.#queue.length === 0) return;
     const waitMs = this.#begunAt + everyMs - this.#clock.monotonic();
     // At the end of the turn at the earliest: the moves of one turn go together.
-    this.#timer = this.#clock.after(Math.max(0, waitMs), () => {
+    this.#timer = this.#clock.after(Math.max(0, Math.ceil(waitMs)), () => {
       this.#timer = null;
-      void this.#flush();
+      // Timers may fire a little early; the bound is one of the store's load, and holds all the same.
+      if (this.#clock.monotonic() < this.#begunAt + everyMs) this.#schedule();
+      else void this.#flush();
     });
   }
 
