@@ -1,6 +1,7 @@
 // Hello and refresh: who speaks here, proven by a token and held against sign-outs (G12).
 // Run by a session; the directory knows of it before the sign-out check, so that no sign-out slips between the two.
 import { AppError } from "../lib/errors";
+import { capabilityNames, namedCapabilities } from "../protocol/capabilities";
 import type { CloseReason, ErrorCode } from "../protocol/codes";
 import { protocolVersion } from "../protocol/frames";
 import type { DeviceId } from "../protocol/ids";
@@ -9,9 +10,6 @@ import type { Args, Results } from "../protocol/operations";
 import type { UserAsk } from "./messages";
 import { answered } from "./session-world";
 import type { Call, ProvenToken, SessionHandle, SessionWorld } from "./session-world";
-
-/** What this server can do beyond version 1; used where the client names it too. */
-const capabilities: readonly string[] = [];
 
 /** Errors of hello after which the connection is closed; after any other, hello may be repeated. */
 const closesAfter: Partial<Record<ErrorCode, CloseReason>> = {
@@ -22,7 +20,8 @@ const closesAfter: Partial<Record<ErrorCode, CloseReason>> = {
 };
 
 /** Signs in and sends `Results["hello"]`; rejects with an AppError, after which the connection may be closing. */
-export async function hello(call: Call, [version, token, device, client]: Args<"hello">): Promise<typeof answered> {
+export async function hello(call: Call, args: Args<"hello">): Promise<typeof answered> {
+  const [version, token, device, client, named] = args;
   const { session } = call;
   const { world } = session;
   if (session.state !== "new") throw new AppError("bad_request", "hello was said before");
@@ -32,6 +31,7 @@ export async function hello(call: Call, [version, token, device, client]: Args<"
     const proven = await prove(world, token);
     await enter(session, proven, device, client?.platform ?? null, call.timeoutMs);
     world.meter.signedIn();
+    session.capabilities = namedCapabilities(named ?? []);
     open(call, proven);
     return answered;
   } catch (error) {
@@ -112,7 +112,17 @@ function greeting({ world, expiresAt }: SessionHandle, { user }: ProvenToken): R
   const { heartbeatMs, inboundQueueMax } = world.settings.connections;
   const told = { ...limits, unansweredMax: inboundQueueMax };
   const now = world.clock.now();
-  return [protocolVersion, now, world.store.generation, user, capabilities, told, heartbeatMs, expiresAt, world.server];
+  return [
+    protocolVersion,
+    now,
+    world.store.generation,
+    user,
+    capabilityNames,
+    told,
+    heartbeatMs,
+    expiresAt,
+    world.server,
+  ];
 }
 
 function refused(session: SessionHandle, error: unknown): void {

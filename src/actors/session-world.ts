@@ -4,6 +4,7 @@ import type { Clock } from "../lib/clock";
 import type { Log } from "../lib/log";
 import type { Metrics } from "../lib/metrics";
 import type { Config } from "../lib/settings";
+import type { capabilities } from "../protocol/capabilities";
 import type { CloseReason, ErrorCode } from "../protocol/codes";
 import type { ConversationId, DeviceId, UserId } from "../protocol/ids";
 import type { OperationName } from "../protocol/operations";
@@ -42,6 +43,8 @@ export interface SessionHandle {
   personRates: PersonRates | null;
   /** Milliseconds since 1970; null for a token that does not expire. */
   readonly expiresAt: number | null;
+  /** What its client named of {@link capabilities}, as a sum of bits; 0 before hello. */
+  capabilities: number;
   /** Syncs being gathered. */
   syncing: number;
   /** Whether it asked for its feed and conversations (sync), and so is pushed their changes. */
@@ -60,6 +63,11 @@ export interface SessionHandle {
   end(reason: CloseReason, retryAfterMs?: number | null): void;
   /** The person or device was signed out: closes once answers of this turn have left. */
   signedOut(): void;
+  /**
+   * What it was pushed may lack something: its client syncs again at a random moment within `withinMs`, on this connection where it
+   * named `resync`, else on the next one. Does nothing for a session that has not synced yet.
+   */
+  resync(withinMs: number): void;
   /** Hello is decided: what waited behind it is taken, or refused as `not_signed_in`. */
   resumeWaiting(): void;
   /** Marks a send of this conversation as under way; false: there is one already. */

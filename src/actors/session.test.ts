@@ -51,8 +51,8 @@ class World {
     for (const message of packMessages(frames.map((frame) => encode(frame)))) this.session.receive(message);
   }
 
-  async signIn(): Promise<void> {
-    this.receive([0, 1, "hello", [1, "token", "phone"]]);
+  async signIn(capabilities: readonly string[] = []): Promise<void> {
+    this.receive([0, 1, "hello", [1, "token", "phone", null, capabilities]]);
     await this.settled();
     this.frames.length = 0;
     this.asked.length = 0;
@@ -259,4 +259,19 @@ test("a connection that goes while its token is checked signs nobody in", async 
   resolve({ ok: true, user: "ada", issuedAt: 1, expiresAt: null });
   await world.settled();
   expect([world.asked, world.frames, world.session.state]).toEqual([[], [], "ended"]);
+});
+
+test("a session that may have missed something syncs again in place where its client can, and else comes back", async () => {
+  for (const [named, closed, pushed] of [
+    [["resync", "from the future"], null, [[3, "resync", 5_000]]],
+    [[], "goingAway", []],
+  ] as const) {
+    const world = new World();
+    await world.signIn(named);
+    world.session.resync(5_000);
+    expect([world.closedWith, world.frames]).toEqual([null, []]);
+    world.session.interested = true;
+    world.session.resync(5_000);
+    expect<unknown>([world.closedWith, world.frames]).toEqual([closed, pushed]);
+  }
 });

@@ -2,6 +2,7 @@
 // Keeps G4 (one unresolved send per conversation) and G11: what waits is bounded, and a flood closes the connection.
 import type { AppError } from "../lib/errors";
 import { AppError as Refusal, toAppError } from "../lib/errors";
+import { capabilities } from "../protocol/capabilities";
 import type { CloseReason } from "../protocol/codes";
 import { decodeFrames, encode, encodeError, encodePush, encodeReply, MalformedFrame } from "../protocol/codec";
 import { frameTypes } from "../protocol/frames";
@@ -25,6 +26,7 @@ export class Session implements SessionHandle {
   device: DeviceId | null = null;
   expiresAt: number | null = null;
   state: SessionState = "new";
+  capabilities = 0;
   syncing = 0;
   interested = false;
   doubted = false;
@@ -95,6 +97,12 @@ export class Session implements SessionHandle {
       this.state = "leaving";
       this.world.clock.endOfTurn(() => this.end("signedOut"));
     }
+  }
+
+  resync(withinMs: number): void {
+    if (this.state !== "open" || !this.interested) return;
+    if (this.capabilities & capabilities.resync.bit) this.line.send(encodePush("resync", withinMs));
+    else this.end("goingAway", Math.floor(Math.random() * withinMs));
   }
 
   /** The connection is gone. Idempotent. */

@@ -114,6 +114,7 @@ const pushes: { readonly [N in keyof Pushes]: Field<unknown> } = {
   signal: tuple(conversationId, person, words, free),
   presence: tuple(list(tuple(person, flag), many)),
   row: tuple(row, optional(totals)),
+  resync: tuple(count),
   tokenExpiring: tuple(count),
   goodbye: tuple(count, optional(count)),
 };

@@ -1,5 +1,6 @@
 // The way to the server: token, socket, hello, requests, reconnecting. Owned by the client.
 // Decides when to try again and when to stop; what is said over the connection is not its business.
+import { capabilityNames } from "../protocol/capabilities";
 import { closeCodes } from "../protocol/codes";
 import { frameTypes, protocolVersion } from "../protocol/frames";
 import type { OperationName, Results } from "../protocol/operations";
@@ -164,7 +165,7 @@ export class Connection {
     const { clock, platform, deviceId, requestTimeoutMs } = this.#setup;
     const client = { sdk: "parley-js", version: "0.1.0", ...(platform === null ? {} : { platform }) };
     try {
-      const args = [protocolVersion, this.#token, deviceId(), client, []];
+      const args = [protocolVersion, this.#token, deviceId(), client, capabilityNames];
       const answer = await requests.ask("hello", args, requestTimeoutMs);
       if (link !== this.#link) return;
       const [, serverTime, generation, user, , limits, heartbeatMs, expiresAt] = answer;

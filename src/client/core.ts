@@ -269,6 +269,8 @@ export class Core {
         return this.#sync.feed(...push.args);
       case "row":
         return this.#sync.row(push.args[0]);
+      case "resync":
+        return this.#sync.within(push.args[0]);
       case "cursor":
         return directory.find(push.args[0])?.applyCursor(push.args[1]);
       case "receipts":

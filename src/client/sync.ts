@@ -28,6 +28,8 @@ export interface SyncSetup {
 
 /** Feed pushes kept while a sync runs; past it another sync follows. */
 const heldMax = 1_000;
+/** The longest while within which a sync is put off, milliseconds. */
+const soonMaxMs = 60_000;
 
 type FeedPush = readonly [changes: readonly FeedTuple[], rows: readonly RowTuple[]];
 
@@ -46,6 +48,8 @@ export class Sync {
   /** Rows that are to be pushed, and whether anything was known of their person before. */
   readonly #pending = new Map<ConversationId, boolean>();
   #cancelRetry = () => {};
+  /** Of the sync that was asked for within a while; null while there is none. */
+  #cancelSoon: (() => void) | null = null;
 
   constructor(setup: SyncSetup) {
     this.#setup = setup;
@@ -71,6 +75,8 @@ export class Sync {
     this.#running = false;
     this.#held = [];
     this.#cancelRetry();
+    this.#cancelSoon?.();
+    this.#cancelSoon = null;
   }
 
   /** Something was missed: sync once more. */
@@ -82,6 +88,16 @@ export class Sync {
     }
     this.#running = true;
     void this.#run(this.#life);
+  }
+
+  /** Something may have been missed, by many at once: sync once more, at a random moment within `ms`. */
+  within(ms: number): void {
+    if (!this.#life || this.#cancelSoon) return;
+    const wait = Math.floor(this.#setup.random() * Math.min(ms, soonMaxMs));
+    this.#cancelSoon = this.#setup.clock.after(wait, () => {
+      this.#cancelSoon = null;
+      this.again();
+    });
   }
 
   /** A push of my feed. */

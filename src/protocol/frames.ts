@@ -50,6 +50,8 @@ export interface Pushes {
   presence: readonly [people: readonly (readonly [UserId, online: boolean])[]];
   /** A row that sync listed as pending. `totals` replace those of sync: they include every row pushed so far. */
   row: readonly [row: RowTuple, totals: TotalsTuple | null];
+  /** Capability `resync`: something may have been missed; sync again on this connection, at a random moment within `withinMs`. */
+  resync: readonly [withinMs: number];
   /** The token expires soon: `refresh` it. */
   tokenExpiring: readonly [expiresAt: number];
   /** The server closes the connection now, with this close code. */

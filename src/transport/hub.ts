@@ -161,6 +161,11 @@ export class Hub implements Gateway, Directory {
     }
   }
 
+  /** What this person's sessions here were pushed may lack something: they sync again within `withinMs`, see `SessionHandle.resync`. */
+  resync(user: UserId, withinMs: number): void {
+    for (const session of this.#people.get(user)?.sessions() ?? []) session.resync(withinMs);
+  }
+
   enter(session: SessionHandle, user: UserId): PersonRates | null {
     const { clock, settings } = this.#deps;
     const known = this.#people.get(user);

@@ -1,5 +1,6 @@
 // PROTOCOL.md against the code: every table and every example, so that the page cannot drift from what is spoken.
 import { describe, expect, test } from "bun:test";
+import { capabilities } from "../../src/protocol/capabilities";
 import { closeCodes, errorCodes } from "../../src/protocol/codes";
 import { entryKinds, memberChanges, messageFlags } from "../../src/protocol/entry";
 import { frameTypes, socketPath, subprotocol } from "../../src/protocol/frames";
@@ -42,6 +43,10 @@ describe("tables", () => {
   test("close codes are those of the code, word for word", () => {
     const wanted = Object.entries(closeCodes).map(([name, { code, says }]) => [String(code), name, says]);
     expect(rows("Close codes")).toEqual(wanted);
+  });
+
+  test("capabilities are those of the code, word for word", () => {
+    expect(rows("What may change")).toEqual(Object.entries(capabilities).map(([name, { says }]) => [name, says]));
   });
 
   test("limits are those of the code", () => {

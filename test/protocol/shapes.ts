@@ -140,6 +140,7 @@ export const pushShapes: Readonly<Record<PushName, Shape>> = {
   signal: tuple(conversation, user, str, anyValue),
   presence: tuple(list(tuple(user, bool))),
   row: tuple(row, nil(totals)),
+  resync: tuple(whole),
   tokenExpiring: tuple(whole),
   goodbye: tuple(whole, nil(whole)),
 };
