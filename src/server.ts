@@ -31,11 +31,11 @@ import { openMongoStore } from "./storage/mongo-store";
 import { openSqliteStore } from "./storage/sqlite-store";
 import type { Store } from "./storage/store";
 import { createHttp } from "./transport/http";
-import type { HandleHttp } from "./transport/http";
+import type { HandleHttp, Readiness } from "./transport/http";
 import { errorResponse } from "./transport/http-errors";
 import { Hub } from "./transport/hub";
 import { listen } from "./transport/listen";
-import type { Listening } from "./transport/listen";
+import type { Listening, SharedPort } from "./transport/listen";
 import { createOperatorCheck } from "./transport/operators";
 import { openSignIn } from "./transport/sign-in";
 import type { SignIn } from "./transport/sign-in";
@@ -51,6 +51,8 @@ export interface ServerOverrides {
   readonly pageFolder?: string;
   /** Opens the store, instead of the configured driver. */
   readonly openStore?: (config: Config) => Promise<Store>;
+  /** One of several nodes behind one port: `parley serve --nodes`. */
+  readonly node?: SharedPort & { readonly name: string };
   /** Opens the cache, instead of the configured driver. */
   readonly openCache?: (config: Config, generation: string) => Cache;
 }
@@ -60,7 +62,11 @@ export interface RunningServer extends AsyncDisposable {
   /** `http://host:port`, with the port that was really taken. */
   readonly url: string;
   readonly port: number;
+  /** Where this node alone is reached, its figures too; null where the port is its own. */
+  readonly adminUrl: string | null;
   readonly store: Store;
+  /** Whether new connections are welcome, and if not, why: as `/readyz` says. */
+  readiness(): Readiness;
   /** Whether demo sign-in is offered. */
   readonly demo: boolean;
   /** Settles only when the server cannot go on: another one has claimed the data. `stop()` comes after it. */
@@ -109,7 +115,7 @@ export async function startServer(config: Config, overrides: ServerOverrides = {
   await using opening = new AsyncDisposableStack();
   const parts = await compose(config, overrides, opening);
   const { log, sockets, stage, store, signIn } = parts;
-  const server = open(parts);
+  const server = open(parts, overrides.node ?? null);
   opening.defer(() => server.close());
   const { promise: ended, resolve: end } = Promise.withResolvers<"fenced">();
   const router = await startRouter(parts, () => {
@@ -121,7 +127,7 @@ export async function startServer(config: Config, overrides: ServerOverrides = {
   const stopReopening = reopen(parts);
   const running = opening.move();
   stage.now = "ready";
-  const { port, url } = server;
+  const { port, url, adminUrl } = server;
   log.info(
     { url, dataDir: resolve(config.dataDir), store: maskPassword(config.store), demo: signIn.demoSecret !== null },
     "ready",
@@ -136,7 +142,9 @@ export async function startServer(config: Config, overrides: ServerOverrides = {
   };
   let stopping: Promise<void> | null = null;
   const stop = (): Promise<void> => (stopping ??= drain());
-  return { url, port, store, demo: signIn.demoSecret !== null, ended, stop, [Symbol.asyncDispose]: stop };
+  const readiness = (): Readiness => readinessOf(stage, store);
+  const shown = { url, port, adminUrl, store, demo: signIn.demoSecret !== null };
+  return { ...shown, readiness, ended, stop, [Symbol.asyncDispose]: stop };
 }
 
 async function compose(config: Config, overrides: ServerOverrides, opening: AsyncDisposableStack): Promise<Parts> {
@@ -238,14 +246,14 @@ export function sqliteFile(config: Pick<Config, "store" | "dataDir">): string {
   return resolve(named === "" ? join(config.dataDir, "parley.sqlite") : named);
 }
 
-function readinessOf(stage: Stage, store: Store): { readonly ready: boolean; readonly reason: string | null } {
+function readinessOf(stage: Stage, store: Store): Readiness {
   if (stage.now !== "ready") return { ready: false, reason: stage.now };
   const { writable, reason } = store.health();
   return { ready: writable, reason };
 }
 
 /** Binds the port. Before the data is claimed, so that a second start by mistake fails here and harms nobody. */
-function open({ config, sockets, http, stage, log }: Parts): Listening {
+function open({ config, sockets, http, stage, log }: Parts, shared: SharedPort | null): Listening {
   const starting = new AppError("overloaded", "the server is starting", { retryAfterMs: 1000 });
   return listen({
     host: config.host,
@@ -254,6 +262,7 @@ function open({ config, sockets, http, stage, log }: Parts): Listening {
     sockets,
     http: (request) => (stage.now === "starting" ? errorResponse(starting) : http(request)),
     isOpen: () => stage.now !== "starting",
+    shared,
     log,
   });
 }

@@ -13,11 +13,17 @@ import type { ApiParts } from "./api";
 import { errorResponse, noSuchRoute, statusOf } from "./http-errors";
 import type { Page } from "./static";
 
+/** Whether new connections are welcome; `reason` says why not, or what else there is to know. */
+export interface Readiness {
+  readonly ready: boolean;
+  readonly reason: string | null;
+}
+
 /** What HTTP needs of the rest. */
 export interface HttpParts extends ApiParts {
   readonly bodyBytesMax: number;
-  /** Whether new connections are welcome; `reason` says why not. Asked by load balancers through `/readyz`. */
-  readonly readiness: () => { readonly ready: boolean; readonly reason: string | null };
+  /** Asked by load balancers through `/readyz`. */
+  readonly readiness: () => Readiness;
   readonly page: Page;
   readonly metrics: Pick<Metrics, "contentType" | "expose" | "httpDone">;
   readonly log: Log;
