@@ -1,4 +1,5 @@
 import { afterEach, expect, test } from "bun:test";
+import { join } from "node:path";
 import { configureFailpoints, failpoint, failpointSpec, isControlOn } from "./failpoints";
 
 afterEach(() => configureFailpoints(""));
@@ -21,6 +22,20 @@ test("an armed failpoint acts at every hit, or at the one named alone", () => {
   expect(() => failpoint("ack.before-fanout")).not.toThrow();
 });
 
+test("a process that is armed to stop stands still there until it is continued", async () => {
+  const source = `
+    import { configureFailpoints, failpoint } from ${JSON.stringify(join(import.meta.dir, "failpoints.ts"))};
+    configureFailpoints("here=stop");
+    console.log("before");
+    failpoint("here");
+    console.log("behind");
+  `;
+  const child = Bun.spawn([process.execPath, "-e", source], { stdout: "pipe" });
+  while (!/^State:\s+T/m.test(await Bun.file(`/proc/${child.pid}/status`).text())) await Bun.sleep(1);
+  child.kill("SIGCONT");
+  expect(await new Response(child.stdout).text()).toBe("before\nbehind\n");
+});
+
 test("a name alone turns a negative control on, until the next configuration", () => {
   configureFailpoints("negative.cursorWithoutMax,commit.before=throw");
   expect(isControlOn("negative.cursorWithoutMax")).toBe(true);
@@ -32,6 +47,6 @@ test("a name alone turns a negative control on, until the next configuration", (
 
 test("what it does not understand is an error that says the form", () => {
   for (const wrong of ["commit.before=explode", "=exit", "a b", "x=delay:fast"]) {
-    expect(() => configureFailpoints(wrong)).toThrow("name=exit|end|throw|delay:ms");
+    expect(() => configureFailpoints(wrong)).toThrow("name=exit|end|stop|throw|delay:ms");
   }
 });

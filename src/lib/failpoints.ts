@@ -1,7 +1,7 @@
 // Failpoints and negative controls: places where a test makes the process die, fail or wait, and guarantees it switches off.
 // Off unless main (or a worker's first message) calls `configureFailpoints`; then the one piece of state of lib/ is set once.
 
-type Action = "exit" | "end" | "throw" | "delay";
+type Action = "exit" | "end" | "stop" | "throw" | "delay";
 
 interface Armed {
   readonly action: Action;
@@ -24,11 +24,12 @@ const state: { given: string; armed: ReadonlyMap<string, Armed> | null; controls
   controls: null,
 };
 
-const form = /^(?<name>[a-z][\w.-]*)(?:=(?<action>exit|end|throw|delay)(?::(?<ms>\d{1,6}))?(?:@(?<on>\d{1,9}))?)?$/i;
+const form =
+  /^(?<name>[a-z][\w.-]*)(?:=(?<action>exit|end|stop|throw|delay)(?::(?<ms>\d{1,6}))?(?:@(?<on>\d{1,9}))?)?$/i;
 
 /**
  * Arms failpoints by a list separated by commas or semicolons: `commit.before=exit@3` (kill -9 of this process at the third
- * hit), `commit.after=end` (ends this thread alone), `ack.before-fanout=throw`, `x=delay:50`. A name alone, `negative.cursorWithoutMax`, turns that negative
+ * hit), `commit.after=end` (ends this thread alone), `commit.before=stop` (SIGSTOP of this process), `ack.before-fanout=throw`, `x=delay:50`. A name alone, `negative.cursorWithoutMax`, turns that negative
  * control on. An empty list turns everything off. Throws on what it does not understand.
  */
 export function configureFailpoints(spec: string): void {
@@ -38,7 +39,9 @@ export function configureFailpoints(spec: string): void {
     if (part === "") continue;
     const { name, action, ms, on } = form.exec(part)?.groups ?? {};
     if (!name)
-      throw new Error(`a failpoint is name=exit|end|throw|delay:ms, with @hit at will, or a control's name: ${part}`);
+      throw new Error(
+        `a failpoint is name=exit|end|stop|throw|delay:ms, with @hit at will, or a control's name: ${part}`,
+      );
     if (action) points.set(name, { action: action as Action, ms: Number(ms ?? 0), on: Number(on ?? 0), hits: 0 });
     else names.add(name);
   }
@@ -84,7 +87,15 @@ function hit(point: Armed | undefined): void {
   if (point.action === "throw") throw new FailpointError("a failpoint was armed to throw");
   if (point.action === "delay") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, point.ms);
   else if (point.action === "end") process.exit(1);
+  else if (point.action === "stop") stopProcess();
   else die();
+}
+
+/** Stands still, all threads together, until somebody sends SIGCONT. */
+function stopProcess(): void {
+  process.kill(process.pid, "SIGSTOP");
+  // Delivered within this time, so that nothing behind the failpoint happens before.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
 }
 
 /** As kill -9: no handler runs, nothing is flushed. */

@@ -11,11 +11,17 @@ const retryMs = 10;
 
 /** Who a client is and where it connects. */
 export interface ClientSetup {
-  readonly url: string;
+  /** Asked for each connection where it is a function: a client of a cluster may come to any node. */
+  readonly url: string | (() => string);
   readonly user: string;
   readonly device: string;
   readonly token: string;
   readonly recorder: Recorder;
+  /** Most messages in one `send`; absent: {@link sendItemsMax}. */
+  readonly sendItems?: number;
+  /** As in {@link OpenOptions}. */
+  readonly deadlineMs?: number;
+  readonly capabilities?: readonly string[];
 }
 
 /** One conversation as this client knows it. */
@@ -44,6 +50,12 @@ interface Queued {
   readonly body: string;
 }
 
+/** What one conversation's sends wait for: since when nothing was acknowledged, and the longest time of that kind so far. */
+interface Waiting {
+  since: number | null;
+  longestMs: number;
+}
+
 /** One device of one person, through all its connections. Its `sess` in the history is `user/device`. */
 export class ResumingClient {
   readonly setup: ClientSetup;
@@ -53,6 +65,8 @@ export class ResumingClient {
   readonly acknowledged: Acknowledged[] = [];
   readonly #outbox = new Map<string, Queued[]>();
   readonly #sending = new Set<string>();
+  readonly #waiting = new Map<string, Waiting>();
+  #comeBackMs = 0;
   #connection: Connection | null = null;
   #stopped = false;
   #running: Promise<void> = Promise.resolve();
@@ -71,6 +85,23 @@ export class ResumingClient {
     let count = 0;
     for (const queue of this.#outbox.values()) count += queue.length;
     return count;
+  }
+
+  /** How long sends of one conversation have gone without an acknowledgement, now and at most since asked last, milliseconds. */
+  takeStalls(): { readonly nowMs: number; readonly longestMs: number } {
+    const at = performance.now();
+    let [nowMs, longestMs] = [0, 0];
+    for (const waiting of this.#waiting.values()) {
+      if (waiting.since !== null) nowMs = Math.max(nowMs, at - waiting.since);
+      longestMs = Math.max(longestMs, waiting.longestMs);
+      waiting.longestMs = 0;
+    }
+    return { nowMs, longestMs: Math.max(nowMs, longestMs) };
+  }
+
+  /** Loses its connection now; comes back by itself. */
+  drop(): void {
+    this.#connection?.abandon();
   }
 
   /** Whether everything heard of was delivered. */
@@ -95,6 +126,9 @@ export class ResumingClient {
     const queue = this.#outbox.get(conv) ?? [];
     this.#outbox.set(conv, queue);
     queue.push({ cid, body });
+    const waiting = this.#waiting.get(conv) ?? { since: null, longestMs: 0 };
+    waiting.since ??= performance.now();
+    this.#waiting.set(conv, waiting);
     this.#drain(conv);
   }
 
@@ -126,6 +160,7 @@ export class ResumingClient {
       } catch (error) {
         if (!(error instanceof Refused) || error.outcome === "final") throw error;
       }
+      if (this.#stopped) throw new Refused(["stopped", "the client was stopped", "final", null, null]);
       await Bun.sleep(retryMs);
     }
   }
@@ -140,20 +175,49 @@ export class ResumingClient {
   }
 
   async #live(): Promise<void> {
-    const { url, token, device } = this.setup;
     while (!this.#stopped) {
       try {
-        const connection = await Connection.open(url, token, device, (frame) => this.#hear(frame));
-        await this.#sync(connection);
-        this.#connection = connection;
-        for (const conv of this.#outbox.keys()) this.#drain(conv);
-        for (const conv of this.known.keys()) void this.#fetch(conv);
-        await connection.closed;
+        await this.#connect();
       } catch (error) {
         if (!(error instanceof Refused)) throw error;
+        this.#comeBackMs = Math.max(this.#comeBackMs, error.retryAfterMs);
       }
       this.#connection = null;
-      await Bun.sleep(retryMs);
+      const waitMs = Math.max(retryMs, this.#comeBackMs);
+      this.#comeBackMs = 0;
+      await Bun.sleep(waitMs);
+    }
+  }
+
+  /** One connection from its first word to its end. */
+  async #connect(): Promise<void> {
+    const { url, token, device, deadlineMs, capabilities } = this.setup;
+    const address = typeof url === "string" ? url : url();
+    const options = { ...(deadlineMs ? { deadlineMs } : {}), ...(capabilities ? { capabilities } : {}) };
+    const connection = await Connection.open(address, token, device, (frame) => this.#hear(frame), options);
+    try {
+      await this.#sync(connection);
+    } catch (error) {
+      connection.abandon();
+      throw error;
+    }
+    this.#connection = connection;
+    if (this.#stopped) connection.close();
+    for (const conv of this.#outbox.keys()) this.#drain(conv);
+    for (const conv of this.known.keys()) void this.#fetch(conv);
+    await connection.closed;
+  }
+
+  /** The server asks to be asked again, within a time of its choice. */
+  async #resync(withinMs: number): Promise<void> {
+    const connection = this.#connection;
+    await Bun.sleep(Math.random() * withinMs);
+    if (connection === null || connection !== this.#connection) return;
+    try {
+      await this.#sync(connection);
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      connection.abandon();
     }
   }
 
@@ -172,6 +236,8 @@ export class ResumingClient {
   #hear(frame: readonly unknown[]): void {
     const [, name, ...args] = frame;
     const { recorder, user, device } = this.setup;
+    if (name === "goodbye") this.#comeBackMs = Number(args[1] ?? 0);
+    if (name === "resync") void this.#resync(Number(args[0] ?? 0));
     if (name === "entries") this.#takeEntries(args[0] as string, args[1] as readonly EntryTuple[]);
     if (name === "row") this.#takeRow(args[0] as RowTuple);
     if (name === "cursor") {
@@ -249,18 +315,24 @@ export class ResumingClient {
     const known = this.#meet(conv);
     if (known.fetching) return;
     known.fetching = true;
+    while (known.member && known.position < known.head && this.#connection) {
+      const verdict = await this.#fetchPage(conv, known, this.#connection);
+      if (verdict === "no more") break;
+      if (verdict === "again") await Bun.sleep(retryMs);
+    }
+    known.fetching = false;
+  }
+
+  async #fetchPage(conv: string, known: Known, connection: Connection): Promise<"went on" | "again" | "no more"> {
     try {
-      while (known.member && known.position < known.head && this.#connection) {
-        const [entries, head] = await this.#connection.ask("entries", [conv, known.position + 1, 200]);
-        known.head = Math.max(known.head, head);
-        if (entries.length === 0) return;
-        this.#deliverNext(conv, known, entries);
-      }
+      const [entries, head] = await connection.ask("entries", [conv, known.position + 1, 200]);
+      known.head = Math.max(known.head, head);
+      this.#deliverNext(conv, known, entries);
+      return entries.length === 0 ? "no more" : "went on";
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
-      // Final: membership ended meanwhile, and the feed will say so. Otherwise the next sync or push begins anew.
-    } finally {
-      known.fetching = false;
+      // Final: membership ended meanwhile, and the feed will say so.
+      return error.outcome === "final" ? "no more" : "again";
     }
   }
 
@@ -273,7 +345,7 @@ export class ResumingClient {
   async #drainQueue(conv: string): Promise<void> {
     const queue = this.#outbox.get(conv) ?? [];
     while (queue.length > 0 && this.#connection && !this.#stopped) {
-      const items = queue.slice(0, sendItemsMax);
+      const items = queue.slice(0, this.setup.sendItems ?? sendItemsMax);
       try {
         const outcomes = await this.#connection.ask("send", [conv, items.map(({ cid, body }) => [cid, [body]])]);
         this.#settle(conv, queue, items, outcomes);
@@ -286,6 +358,15 @@ export class ResumingClient {
 
   /** Takes what was acknowledged, or refused for good, off the queue's front; the rest is sent again. */
   #settle(conv: string, queue: Queued[], items: readonly Queued[], outcomes: readonly unknown[]): void {
+    const acked = outcomes.filter((outcome) => typeof outcome === "number").length;
+    this.#take(conv, queue, items, outcomes);
+    const waiting = this.#waiting.get(conv);
+    if (acked === 0 || !waiting || waiting.since === null) return;
+    waiting.longestMs = Math.max(waiting.longestMs, performance.now() - waiting.since);
+    waiting.since = queue.length > 0 ? performance.now() : null;
+  }
+
+  #take(conv: string, queue: Queued[], items: readonly Queued[], outcomes: readonly unknown[]): void {
     for (const [at, outcome] of outcomes.entries()) {
       if (Array.isArray(outcome) && outcome[2] !== "final") return;
       const item = items[at];

@@ -140,6 +140,46 @@ describe("each broken promise is named", () => {
     expect(names([log(1, "ann", "a1", 2), log(2, "ann", "a2", 1)])).toEqual(["I8"]);
   });
 
+  test("I9: something does not succeed after healing, or not in the stated time", () => {
+    const settled = { e: "settled", t: 5, what: "sends", limitMs: 1_000 } as const;
+    expect(names([{ ...settled, ms: 1_000 }])).toEqual([]);
+    expect(names([{ ...settled, ms: 1_001 }])).toEqual(["I9"]);
+    expect(names([{ ...settled, ms: null }])).toEqual(["I9"]);
+  });
+
+  test("I9: a partition has two owners, or none", () => {
+    const look = (a: number[], b: number[]): HistoryEvent => {
+      const owns = (some: number[]) => some.map((partition) => [partition, 1] as const);
+      return {
+        e: "owners",
+        t: 1,
+        partitions: 3,
+        owned: [
+          ["n1", owns(a)],
+          ["n2", owns(b)],
+        ],
+      };
+    };
+    expect(names([look([0, 2], [1])])).toEqual([]);
+    expect(check([look([0, 1, 2], [1])]).map(({ says }) => says)).toEqual(["n1 and n2 answer for partition 1"]);
+    expect(check([look([0], [1])]).map(({ says }) => says)).toEqual(["nobody answers for partition 2"]);
+  });
+
+  test("I9: a node takes more memory than it may, and a drained one loses requests", () => {
+    expect(names([{ e: "memory", t: 1, node: "n1", mib: 300, limitMib: 300 }])).toEqual([]);
+    expect(names([{ e: "memory", t: 1, node: "n1", mib: 301, limitMib: 300 }])).toEqual(["I9"]);
+    expect(names([{ e: "handoff", t: 1, node: "n1", lost: 0 }])).toEqual([]);
+    expect(names([{ e: "handoff", t: 1, node: "n1", lost: 1 }])).toEqual(["I9"]);
+  });
+
+  test("I8: a partition's epoch goes back", () => {
+    const look = (t: number, epoch: number): HistoryEvent => {
+      return { e: "owners", t, partitions: 1, owned: [["n1", [[0, epoch]]]] };
+    };
+    expect(names([look(1, 4), look(2, 4), look(3, 7)])).toEqual([]);
+    expect(names([look(1, 4), look(2, 3)])).toEqual(["I8"]);
+  });
+
   test("G5: three counts differ", () => {
     expect(names([{ e: "unread", user: "ann", conv, server: 1, client: 1, oracle: 2 }])).toEqual(["G5"]);
     expect(names([{ e: "unread", user: "ann", conv, server: 2, client: 1, oracle: 2 }])).toEqual(["G5"]);
@@ -154,6 +194,16 @@ test("a violation shows the part of the history that it is about, and no more th
   expect(describeViolation(found[0]!)).toContain("I1 in g-room: ann's a1 was acknowledged as 2");
   expect(found[0]!.around).toContainEqual(expect.objectContaining({ e: "invoke", cid: "a1" }));
   expect(found[0]!.around.length).toBeLessThanOrEqual(aroundMax);
+});
+
+test("a violation shows the faults that came before it, newest last", () => {
+  const fault = (t: number): HistoryEvent => ({ e: "fault", t, what: "kill", target: `n${t}` });
+  const [found] = check(
+    [1, 2, 3, 4, 5, 6, 7].map(fault).concat({ e: "settled", t: 6, what: "sends", ms: null, limitMs: 1 }),
+  );
+
+  expect(describeViolation(found!)).toContain("I9 in the cluster: sends did not succeed within 1 ms of healing");
+  expect(found!.around).toEqual([3, 4, 5, 6].map(fault));
 });
 
 test("of thousands of violations the first of each invariant are shown, and all are counted", () => {

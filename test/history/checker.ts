@@ -1,6 +1,7 @@
-// Judges a history: names every violation of I1–I8 (below) and of G5's three agreeing counts, with what happened around it.
+// Judges a history: names every violation of I1–I9 (below) and of G5's three agreeing counts, with what happened around it.
 // Pure; it knows nothing of the server, so any harness that writes events.ts can be judged.
-import type { Ack, HistoryEvent, Invoke, LogLine, ReadMark, Recv } from "./events";
+import type { Ack, Fault, HistoryEvent, Invoke, LogLine, ReadMark, Recv } from "./events";
+import { checkCluster } from "./cluster-checks";
 
 /** What must hold of every history. */
 export const invariants = {
@@ -11,7 +12,8 @@ export const invariants = {
   I5: "what a session receives increases without a gap and, in the end, equals the log",
   I6: "nothing is observed before it is durable: whatever anybody received stands in the final log, unchanged",
   I7: "a read mark that was acknowledged or shown never goes back, and never lies past the head",
-  I8: "epochs never decrease along a log",
+  I8: "epochs never decrease along a log, nor those of a partition in time",
+  I9: "once healed, everything succeeds in the stated time, each partition has one owner, memory is bounded, hand-offs lose nothing",
   G5: "the unread of server, client and oracle agree",
 } as const;
 
@@ -30,6 +32,8 @@ export interface Violation {
 
 /** Events shown with one violation. */
 export const aroundMax = 12;
+
+const faultsShownMax = 4;
 
 /** Violations of one invariant that are shown with what happened around them. */
 export const shownMax = 20;
@@ -74,6 +78,9 @@ export function check(events: readonly HistoryEvent[]): Violation[] {
     const { user, server, client, oracle } = event;
     report("G5", event.conv, `${user}: the server counts ${server}, the client ${client}, the oracle ${oracle}`, []);
   }
+  checkCluster(events, (name, says, at) => {
+    violations.push({ name, conversation: "the cluster", says, around: faultsBefore(events, at) });
+  });
   return violations;
 }
 
@@ -85,7 +92,7 @@ export function describeViolation({ name, conversation, says, around: shown }: V
 function collect(events: readonly HistoryEvent[]): Map<string, Conversation> {
   const found = new Map<string, Conversation>();
   for (const event of events) {
-    if (event.e === "fault" || event.e === "end") continue;
+    if (!("conv" in event)) continue;
     const conversation = found.get(event.conv) ?? emptyConversation();
     found.set(event.conv, conversation);
     file(conversation, event);
@@ -245,16 +252,24 @@ function checkMarks(id: string, { marks, log }: Conversation, report: Report): v
   }
 }
 
-/** The events that name one of these seqs, or their client ids, and the faults: what a reader needs to follow a violation. */
+/** The events that name one of these seqs, or their client ids, and the faults before the last: what a reader needs to follow it. */
 function around(events: readonly HistoryEvent[], conversation: string, seqs: readonly number[]): HistoryEvent[] {
   const wanted = new Set(seqs);
   const named = (event: HistoryEvent): boolean =>
-    "seq" in event && event.conv === conversation && wanted.has(event.seq);
+    "seq" in event && "conv" in event && event.conv === conversation && wanted.has(event.seq);
   const cids = new Set(events.filter(named).map((event) => ("cid" in event ? event.cid : null)));
   cids.delete(null);
   const shown = events.filter((event) => {
     if (named(event)) return true;
     return event.e === "invoke" && event.conv === conversation && cids.has(event.cid);
   });
-  return shown.slice(0, aroundMax);
+  const kept = shown.slice(0, aroundMax - faultsShownMax);
+  const last = kept.reduce((latest, event) => ("t" in event ? Math.max(latest, event.t) : latest), 0);
+  return [...kept, ...faultsBefore(events, last)];
+}
+
+/** The faults that began or ended last before `at`. */
+function faultsBefore(events: readonly HistoryEvent[], at: number): readonly Fault[] {
+  const faults = events.filter((event): event is Fault => event.e === "fault" && event.t <= at);
+  return faults.slice(-faultsShownMax);
 }

@@ -71,6 +71,40 @@ export interface Fault {
   readonly target: string;
 }
 
+/** Something that had to succeed within `limitMs` after everything was healed; `ms` null: it had not by then. */
+export interface Settled {
+  readonly e: "settled";
+  readonly t: number;
+  readonly what: string;
+  readonly ms: number | null;
+  readonly limitMs: number;
+}
+
+/** At one moment with everything healed: which of the `partitions` each node answers for, and under which epoch. */
+export interface Owners {
+  readonly e: "owners";
+  readonly t: number;
+  readonly partitions: number;
+  readonly owned: readonly (readonly [node: string, owns: readonly (readonly [partition: number, epoch: number])[]])[];
+}
+
+/** The most memory that a node had since it was looked at last. */
+export interface Memory {
+  readonly e: "memory";
+  readonly t: number;
+  readonly node: string;
+  readonly mib: number;
+  readonly limitMib: number;
+}
+
+/** A graceful hand-off; `lost` requests got no answer at all from the node that handed over. */
+export interface Handoff {
+  readonly e: "handoff";
+  readonly t: number;
+  readonly node: string;
+  readonly lost: number;
+}
+
 /** One entry of the whole log, read at the end. `epoch` is null where the reader cannot see it. */
 export interface LogLine {
   readonly e: "log";
@@ -90,7 +124,10 @@ export interface End {
   readonly violations: number;
 }
 
-export type HistoryEvent = Invoke | Ack | Recv | Join | ReadMark | UnreadCounts | Fault | LogLine | End;
+/** What is judged of the cluster as a whole, not of one conversation. */
+export type ClusterEvent = Settled | Owners | Memory | Handoff;
+
+export type HistoryEvent = Invoke | Ack | Recv | Join | ReadMark | UnreadCounts | Fault | ClusterEvent | LogLine | End;
 
 /** The events of a history file's text. Throws on a line that is not JSON, naming it. */
 export function parseHistory(text: string): HistoryEvent[] {

@@ -2,9 +2,11 @@
 import { closeSync, openSync, writeSync } from "node:fs";
 import { check } from "./checker";
 import type { Violation } from "./checker";
-import type { HistoryEvent, LogLine, Recv } from "./events";
+import type { ClusterEvent, HistoryEvent, LogLine, Recv } from "./events";
 
 type Untimed<E> = E extends unknown ? Omit<E, "e" | "t"> : never;
+
+type Timeless<E> = E extends unknown ? Omit<E, "t"> : never;
 
 const linesPerWrite = 10_000;
 
@@ -86,6 +88,11 @@ export class Recorder {
     this.#events.push({ e: "fault", t: this.#now(), what, target });
   }
 
+  /** Something about the cluster as a whole, seen now. */
+  cluster(seen: Timeless<ClusterEvent>): void {
+    this.#events.push({ t: this.#now(), ...seen });
+  }
+
   log(line: Omit<LogLine, "e">): void {
     this.#events.push({ e: "log", ...line });
   }
@@ -97,9 +104,9 @@ export class Recorder {
     return violations;
   }
 
-  /** Writes the history, one JSON object a line, in place of what the file held. */
-  save(file: string): void {
-    const descriptor = openSync(file, "w");
+  /** Writes the history, one JSON object a line, in place of what the file held, or behind it. */
+  save(file: string, how: "replace" | "append" = "replace"): void {
+    const descriptor = openSync(file, how === "replace" ? "w" : "a");
     try {
       for (let at = 0; at < this.#events.length; at += linesPerWrite) {
         const lines = this.#events.slice(at, at + linesPerWrite).map((event) => `${JSON.stringify(event)}\n`);
