@@ -271,7 +271,7 @@ async function startRouter(parts: Parts, onSteppedDown: () => void): Promise<Loc
   const { config, metrics, store, cache, hub: gateway, router } = parts;
   const { conversationsActive, usersActive, idleMs, mailboxMax } = config.actors;
   const kind = (name: KindName, activeMax: number): readonly [UserDeps, KindLimits] => [
-    { store, gateway, clock: systemClock, reopen: (key) => router.tell(name, key, { op: "reopen" }) },
+    { store, gateway, clock: systemClock, reopen: (key) => router.tellHere(name, key, { op: "reopen" }) },
     { mailboxMax, idleMs, activeMax },
   ];
   const [conversationDeps, conversationLimits] = kind("conversation", conversationsActive);

@@ -48,6 +48,8 @@ export interface ActorKind {
   activate(ctx: PlacedContext): Promise<PlacedActor>;
   /** Called when the system stops, after every activation was told to end: nothing of this kind may run on. */
   stop?(): void;
+  /** Whether an answer rests on rows that the store holds by it, and so is true whoever owns the actor now. Absent: never. */
+  isBacked?(message: unknown, value: unknown): boolean;
   /** Most waiting messages; past it an ask is answered `overloaded`, a tell is dropped and counted. */
   readonly mailboxMax: number;
   /** Passivated after this long without a message. */
@@ -61,6 +63,8 @@ export interface Router {
   /** Rejects with an AppError: what the actor answered, or `outcome_unknown` past the deadline. */
   ask(kind: KindName, key: string, message: unknown, timeoutMs?: number): Promise<unknown>;
   tell(kind: KindName, key: string, message: unknown): void;
+  /** Tells it only where it lives on this node; false: it does not. */
+  tellHere(kind: KindName, key: string, message: unknown): boolean;
   /** The activation on this node, if it is active now and idle between messages or not: for reads of committed state. */
   peek(kind: KindName, key: string): PlacedActor | null;
   /** Whether an activation of it ended on this node within the last 10 s: what was read of it from the store may be old. */

@@ -2,7 +2,7 @@
 // Owned by ActorCell; whatever an ended activation still tries is ignored.
 import type { Cancel, Clock } from "../lib/clock";
 import type { Epoch } from "../protocol/ids";
-import type { KindName, PlacedContext } from "./actor";
+import type { ActorKind, KindName, PlacedContext } from "./actor";
 import { SelfTell } from "./system-letters";
 import type { Life } from "./system-letters";
 
@@ -10,6 +10,9 @@ import type { Life } from "./system-letters";
 export interface ActivationHost {
   readonly key: string;
   readonly clock: Clock;
+  readonly kind: ActorKind;
+  /** As {@link Placement.mayAnswer}, for the actor's partition. */
+  mayAnswer(): boolean;
   tell(kind: KindName, key: string, message: unknown): void;
   tellSelf(letter: SelfTell): void;
   stopRequested(activation: Activation): void;
@@ -39,6 +42,14 @@ export class Activation implements PlacedContext, Life {
 
   get ended(): boolean {
     return this.#ended;
+  }
+
+  mayAnswer(message: unknown, value: unknown): boolean {
+    return this.#host.mayAnswer() || this.#host.kind.isBacked?.(message, value) === true;
+  }
+
+  mayRefuse(): boolean {
+    return this.#host.mayAnswer();
   }
 
   tell(kind: KindName, key: string, message: unknown): void {

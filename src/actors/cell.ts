@@ -9,6 +9,7 @@ import type { ActivationHost } from "./cell-activation";
 import { Mailbox } from "./mailbox";
 import type { MailboxOwner } from "./mailbox";
 import type { Turns } from "./mailbox-turns";
+import { NotHere } from "./not-here";
 import type { Letter, SelfTell } from "./system-letters";
 
 /** What was being done when an actor failed. */
@@ -21,8 +22,11 @@ export type DropReason = "mailboxFull" | "tooManyActive" | "activationFailed" | 
 export interface CellHost {
   readonly clock: Clock;
   readonly turns: Turns;
-  epochOf(kind: KindName, key: string): Epoch | null;
-  tell(kind: KindName, key: string, message: unknown): void;
+  epochOf(partition: number): Epoch | null;
+  /** As `Placement.mayAnswer`. */
+  mayAnswer(partition: number): boolean;
+  /** From one actor to another, wherever that one is. */
+  route(kind: KindName, key: string, message: unknown): void;
   /** Something threw. The activation has ended, or never began. */
   failed(cell: ActorCell, phase: Phase, error: unknown): void;
   /** An activation ended itself or could not begin. */
@@ -44,6 +48,7 @@ type State = "vacant" | "activating" | "active" | "passivating" | "stopping";
 export class ActorCell implements MailboxOwner<Letter>, ActivationHost {
   readonly key: string;
   readonly kind: ActorKind;
+  readonly partition: number;
   /** Neighbours by last use and when that was (monotonic milliseconds): {@link KindCells} alone touches them. */
   older: ActorCell | null = null;
   newer: ActorCell | null = null;
@@ -56,9 +61,10 @@ export class ActorCell implements MailboxOwner<Letter>, ActivationHost {
   /** What ends the activation that is stopping. */
   #stopError: AppError | null = null;
 
-  constructor(kind: ActorKind, key: string, host: CellHost) {
+  constructor(kind: ActorKind, key: string, partition: number, host: CellHost) {
     this.kind = kind;
     this.key = key;
+    this.partition = partition;
     this.#host = host;
     this.#mailbox = new Mailbox<Letter>(this, host.turns, kind.mailboxMax);
   }
@@ -140,8 +146,12 @@ export class ActorCell implements MailboxOwner<Letter>, ActivationHost {
 
   // The activation's host.
 
+  mayAnswer(): boolean {
+    return this.#host.mayAnswer(this.partition);
+  }
+
   tell(kind: KindName, key: string, message: unknown): void {
-    this.#host.tell(kind, key, message);
+    this.#host.route(kind, key, message);
   }
 
   tellSelf(letter: SelfTell): void {
@@ -163,9 +173,9 @@ export class ActorCell implements MailboxOwner<Letter>, ActivationHost {
   }
 
   #activate(): void {
-    const epoch = this.#host.epochOf(this.kind.name, this.key);
+    const epoch = this.#host.epochOf(this.partition);
     if (epoch === null) {
-      this.#vacate(new AppError("shutting_down", "this node no longer serves this actor; repeat"), "stopped");
+      this.#vacate(new NotHere("shutting_down", "this node no longer serves this actor; repeat"), "stopped");
       return;
     }
     const activation = new Activation(this, epoch);

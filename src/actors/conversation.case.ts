@@ -13,7 +13,7 @@ import { conversationKind } from "./conversation";
 import { conversationIdFor } from "./conversation-id";
 import { builtInTypes } from "./conversation-types";
 import type { ConversationType } from "./conversation-types";
-import type { Gateway } from "./gateway";
+import type { EntrySpan, Gateway } from "./gateway";
 import { startLocalRouter } from "./local-router";
 import type { RowPart } from "./messages";
 import { userKind } from "./user";
@@ -24,7 +24,7 @@ const id = (name: string): ClientId => name as ClientId;
 
 /** Everything that left the actors, in order. */
 class Recorder implements Gateway {
-  readonly entries: EntryTuple[] = [];
+  readonly published: EntryTuple[] = [];
   readonly trace: string[] = [];
   /** Every push but entries: to a conversation, or to a person. */
   readonly pushes: (readonly unknown[])[] = [];
@@ -38,7 +38,7 @@ class Recorder implements Gateway {
         continue;
       }
       const entries = frame[3] as EntryTuple[];
-      this.entries.push(...entries);
+      this.published.push(...entries);
       this.trace.push(`publish ${entries.map(([seq]) => seq).join(",")}`);
     }
   }
@@ -48,8 +48,12 @@ class Recorder implements Gateway {
       this.pushes.push([user, ...frame.slice(1)]);
     }
   }
-  dropInterest(_conversation: ConversationId, users: readonly UserId[]): void {
-    this.trace.push(`drop ${users.join(",")}`);
+  entries(conversation: ConversationId, bytes: Uint8Array, { gone }: EntrySpan): void {
+    this.publish(conversation, bytes);
+    if (gone.length > 0) this.trace.push(`drop ${gone.join(",")}`);
+  }
+  headKnown(_conversation: ConversationId, seq: Seq): void {
+    this.trace.push(`head ${seq}`);
   }
   feedChanged(_user: UserId, changes: readonly FeedTuple[]): void {
     this.feeds.push(...changes);
@@ -82,14 +86,15 @@ export async function world(options: WorldOptions = {}) {
   const small = { ...(builtInTypes.group as ConversationType), membersMax: 3 };
   const types = new Map(Object.entries({ ...builtInTypes, secret, small }));
   const limits = { mailboxMax: 1000, idleMs: 60_000, activeMax: 1000 };
-  const reopen = (conversation: string) => state.router.tell("conversation", conversation, { op: "reopen" });
+  const reopen = (conversation: string): boolean =>
+    state.router.tellHere("conversation", conversation, { op: "reopen" });
   const start = () =>
     startLocalRouter({
       store,
       clock,
       kinds: [
         conversationKind({ store, gateway, types, clock, reopen, onFault, conversationsPerUserMax }, limits),
-        userKind({ store, gateway, clock, reopen: () => undefined }, limits),
+        userKind({ store, gateway, clock, reopen: () => true }, limits),
       ],
       events: { failed: (...what) => gateway.trace.push(`failed ${what}`), dropped: () => undefined },
       onSteppedDown: () => undefined,

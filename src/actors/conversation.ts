@@ -41,8 +41,8 @@ export interface ConversationDeps {
   readonly conversationsPerUserMax?: number;
   /** Something threw where no message was being handled. The activation ends; must not throw. */
   readonly onFault: (conversation: ConversationId, error: unknown) => void;
-  /** Tells the conversation's actor `{ op: "reopen" }`, through the router. */
-  readonly reopen: (conversation: string) => void;
+  /** Tells the conversation's actor `{ op: "reopen" }`, through the router; false where it is another node's by now. */
+  readonly reopen: (conversation: string) => boolean;
 }
 
 /** How many activations there may be, and how long they stay. */
@@ -69,6 +69,7 @@ export function conversationKind(deps: ConversationDeps, kindLimits: KindLimits)
     name: "conversation",
     ...kindLimits,
     stop: () => lost.stop(),
+    isBacked,
     activate: (ctx) =>
       lost.takeOver(ctx.key, async (after) => {
         const opened = await deps.store.openConversation(ctx.key as ConversationId, ctx.epoch, tailEntries);
@@ -77,6 +78,13 @@ export function conversationKind(deps: ConversationDeps, kindLimits: KindLimits)
         return conversation;
       }),
   };
+}
+
+/** A seq, or a cursor after the store's write, is true under every owner; a refusal beside a seq may not be. */
+function isBacked(message: unknown, value: unknown): boolean {
+  const { op } = message as ConversationAsk;
+  if (op === "read") return true;
+  return op === "send" && (value as readonly unknown[]).every((outcome) => typeof outcome === "number");
 }
 
 class Conversation implements PlacedActor, ConversationPeek {
@@ -118,6 +126,8 @@ class Conversation implements PlacedActor, ConversationPeek {
     this.#state.load({ ...head }, members, tail, usedForEntry);
     this.#state.totalsThrough = head.totalsThrough;
     this.#pipeline.wasOpen(head.openEpoch);
+    // Who had it open may have ended between its commit and telling the other nodes.
+    if (head.openEpoch !== 0) this.#deps.gateway.headKnown(this.#id, head.seq);
     if (head.totalsThrough < head.seq)
       for (const { user, count } of await this.#deps.store.countBySender(this.#id, head.totalsThrough))
         this.#state.sent.set(user, count);
@@ -356,7 +366,7 @@ class Conversation implements PlacedActor, ConversationPeek {
   }
 
   #moved(user: UserId, cursor: CursorRow, unread: number): void {
-    this.#deps.gateway.toUser(user, encodePush("cursor", this.#id, toMarkTuple(cursor), unread));
+    this.#deps.gateway.toUser(user, encodePush("cursor", this.#id, toMarkTuple(cursor), unread), this.#id);
     if (this.#type().receipts) this.#receipts.moved(user, cursor.seq);
   }
 

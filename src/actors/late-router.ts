@@ -20,6 +20,10 @@ export class LateRouter implements Router {
     this.#router?.tell(kind, key, message);
   }
 
+  tellHere(kind: KindName, key: string, message: unknown): boolean {
+    return this.#router?.tellHere(kind, key, message) ?? false;
+  }
+
   peek(kind: KindName, key: string): PlacedActor | null {
     return this.#router?.peek(kind, key) ?? null;
   }

@@ -61,6 +61,11 @@ export class LocalPlacement implements Placement {
     if (!this.#auditing) this.#next(epoch, suspicionMs);
   }
 
+  /** A node that is alone answers what it knows; a second one by mistake ends it within an audit's time. */
+  mayAnswer(): boolean {
+    return this.#epoch !== null;
+  }
+
   /** No audit begins any more. Idempotent. */
   close(): void {
     this.#closed = true;

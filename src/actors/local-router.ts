@@ -43,6 +43,11 @@ export class LocalRouter implements Router {
     this.#system.tell(kind, key, message);
   }
 
+  tellHere(kind: KindName, key: string, message: unknown): boolean {
+    this.#system.tell(kind, key, message);
+    return true;
+  }
+
   peek(kind: KindName, key: string): PlacedActor | null {
     return this.#system.peek(kind, key);
   }

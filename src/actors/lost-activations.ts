@@ -7,7 +7,7 @@ const retryMs = 500;
 /** Of one kind of actor. Holds one number for each until its next activation takes it. */
 export class LostActivations {
   readonly #clock: Clock;
-  readonly #reopen: (key: string) => void;
+  readonly #reopen: (key: string) => boolean;
   /** The last position that was handed out, by actor. */
   readonly #handedOut = new Map<string, number>();
 
@@ -16,8 +16,8 @@ export class LostActivations {
   #cancelRetry: Cancel | null = null;
   #stopped = false;
 
-  /** @param reopen tells the actor `{ op: "reopen" }` through the router */
-  constructor(clock: Clock, reopen: (key: string) => void) {
+  /** @param reopen tells the actor `{ op: "reopen" }`; false where it is another node's by now, whose opening finds what is left */
+  constructor(clock: Clock, reopen: (key: string) => boolean) {
     this.#clock = clock;
     this.#reopen = reopen;
   }
@@ -26,7 +26,7 @@ export class LostActivations {
   lost(key: string, handedOut: number): void {
     if (this.#stopped || this.#handedOut.has(key)) return;
     this.#handedOut.set(key, handedOut);
-    this.#reopen(key);
+    this.#again(key);
     this.#retryLater();
   }
 
@@ -56,11 +56,15 @@ export class LostActivations {
     this.#handedOut.clear();
   }
 
+  #again(key: string): void {
+    if (!this.#reopen(key)) this.#handedOut.delete(key);
+  }
+
   #retryLater(): void {
     this.#cancelRetry ??= this.#clock.after(retryMs, () => {
       this.#cancelRetry = null;
       if (this.#handedOut.size === 0) return;
-      for (const key of this.#handedOut.keys()) this.#reopen(key);
+      for (const key of this.#handedOut.keys()) this.#again(key);
       this.#retryLater();
     });
   }

@@ -8,4 +8,9 @@ export interface Placement {
   epochOf(partition: number): Epoch | null;
   /** An activation ended itself or could not begin, as it does when it was fenced: ownership is looked at again soon. */
   suspect(partition: number): void;
+  /**
+   * Whether what no stored row backs (a head, members, a refusal) may be said for this partition now: nobody else can have
+   * taken it over and answered otherwise. Always, where nobody else could.
+   */
+  mayAnswer(partition: number): boolean;
 }

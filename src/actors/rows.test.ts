@@ -30,6 +30,7 @@ function source(answers: readonly (Seq | AppError)[], heads: readonly (Seq | nul
       return partAt(answer);
     },
     tell: () => undefined,
+    tellHere: () => true,
     peek: () => {
       const head = heads[looks++];
       if (head === undefined) return null;

@@ -72,6 +72,7 @@ class Node {
     const router = {
       ask: (_: string, key: string) => this.#ask(key as ConversationId),
       tell: () => undefined,
+      tellHere: () => true,
       peek: (_: string, key: string) => this.#peek(key as ConversationId),
       recentlyActive: (_: string, key: string) => this.recent.has(key as ConversationId),
     };

@@ -64,6 +64,17 @@ export class AskDeadlines implements AskWaitingRoom {
     for (let slot = 0; slot < slotCount; slot++) this.#expire(slot, () => error);
   }
 
+  /** Answers the asks of actors of these partitions. */
+  failPartitions(partitions: ReadonlySet<number>, error: AppError): void {
+    for (const first of this.#slots) {
+      for (let ask = first; ask; ) {
+        const next: Ask | null = ask.after;
+        if (partitions.has(ask.partition)) ask.fail(error);
+        ask = next;
+      }
+    }
+  }
+
   #expire(slot: number, error: () => AppError): void {
     for (let ask = this.#slots[slot] ?? null; ask; ask = this.#slots[slot] ?? null) ask.fail(error());
   }

@@ -2,10 +2,15 @@
 // Made by ActorSystem; keeps "every ask is answered exactly once".
 import { AppError } from "../lib/errors";
 import type { Reply } from "./actor";
+import { NotHere } from "./not-here";
 
 /** Of an activation: once it has ended, what it says is too old to be believed. */
 export interface Life {
   readonly ended: boolean;
+  /** Whether an answer may leave: its rows back it, or ownership was confirmed lately. */
+  mayAnswer(message: unknown, value: unknown): boolean;
+  /** Whether a refusal may leave. */
+  mayRefuse(): boolean;
 }
 
 /** A message on its way to an activation, which gets it as the `reply` of `receive`. */
@@ -72,6 +77,8 @@ export class Ask implements Letter {
   readonly message: unknown;
   /** Monotonic milliseconds. */
   readonly deadline: number;
+  /** Where the actor is placed; -1 where nobody asked. */
+  readonly partition: number;
   /** Neighbours in the waiting room, which alone touches them. */
   before: Ask | null = null;
   after: Ask | null = null;
@@ -83,9 +90,10 @@ export class Ask implements Letter {
   #onValue: ((value: unknown) => void) | null = null;
   #onError: ((error: AppError) => void) | null = null;
 
-  constructor(message: unknown, deadline: number) {
+  constructor(message: unknown, deadline: number, partition: number) {
     this.message = message;
     this.deadline = deadline;
+    this.partition = partition;
   }
 
   receivedBy(life: Life): void {
@@ -95,6 +103,7 @@ export class Ask implements Letter {
   ok(value: unknown): void {
     if (this.#state !== "open") return;
     if (this.#life?.ended) return this.#reject(outlived());
+    if (this.#life?.mayAnswer(this.message, value) === false) return this.#reject(unconfirmed());
     this.#state = "ok";
     if (this.#onValue === null) this.#answer = value;
     else this.#onValue(value);
@@ -103,7 +112,9 @@ export class Ask implements Letter {
 
   fail(error: AppError): void {
     if (this.#state !== "open") return;
-    this.#reject(this.#life?.ended && !error.retryable ? outlived() : error);
+    if (error.retryable || this.#life === null) return this.#reject(error);
+    if (this.#life.ended) return this.#reject(outlived());
+    this.#reject(this.#life.mayRefuse() ? error : unconfirmed());
   }
 
   isVoid(): boolean {
@@ -133,6 +144,10 @@ export class Ask implements Letter {
 /** What a caller whose deadline passed is told. */
 export function askTimedOut(): AppError {
   return new AppError("outcome_unknown", "no answer by the deadline; repeat with the same client id to learn");
+}
+
+function unconfirmed(): AppError {
+  return new NotHere("store_unavailable", "it is not certain who may answer this; repeat");
 }
 
 function outlived(): AppError {

@@ -14,6 +14,8 @@ export interface Script {
   readonly limits?: Partial<Pick<ActorKind, "mailboxMax" | "idleMs" | "activeMax">>;
   readonly epoch?: () => number | null;
   readonly stop?: () => void;
+  readonly mayAnswer?: () => boolean;
+  readonly isBacked?: (message: unknown, value: unknown) => boolean;
 }
 
 /** A system, its clock, and everything that happened to its actors, in order. */
@@ -36,6 +38,7 @@ export function world(script: Script = {}): World {
     activeMax: 1000,
     ...script.limits,
     stop: () => script.stop?.(),
+    isBacked: (message, value) => script.isBacked?.(message, value) ?? false,
     async activate(ctx): Promise<PlacedActor> {
       trace.push(`${ctx.key} activates`);
       await script.activate?.(ctx);
@@ -56,6 +59,7 @@ export function world(script: Script = {}): World {
     placement: {
       epochOf: () => (script.epoch ? script.epoch() : 7),
       suspect: () => void trace.push("suspects"),
+      mayAnswer: () => script.mayAnswer?.() ?? true,
     },
     events: {
       failed: (_kind, key, phase) => void trace.push(`${key} failed to ${phase}`),

@@ -5,6 +5,7 @@ import { AppError } from "../lib/errors";
 import { partitionOf } from "../lib/hash";
 import type { Epoch } from "../protocol/ids";
 import type { ActorKind, KindName, PlacedActor } from "./actor";
+import { NotHere } from "./not-here";
 import { ActorCell } from "./cell";
 import type { CellHost, DropReason, Phase } from "./cell";
 import { Turns } from "./mailbox-turns";
@@ -22,6 +23,8 @@ export const askTimeoutMs = 5000;
 export const sweepMs = 100;
 /** How often a drain asks those again that were not ready to passivate. */
 const drainRetryMs = 20;
+/** How often a partition's release does: somebody waits for its next owner. */
+const releaseRetryMs = 5;
 /** Passivations begun by one sweep, for each kind: their commits share few transactions, and sends go on between. */
 const sweepPassivationsMax = 500;
 /** Ended activations remembered, for each kind. */
@@ -43,6 +46,8 @@ export interface SystemOptions {
   readonly kinds: readonly ActorKind[];
   readonly placement: Placement;
   readonly events: SystemEvents;
+  /** Where what actors tell each other goes. Absent: every actor is here. */
+  readonly route?: (kind: KindName, key: string, message: unknown) => void;
 }
 
 /** Figures for metrics, counted when asked for. */
@@ -76,6 +81,7 @@ export class ActorSystem implements CellHost {
   readonly turns = new Turns();
   readonly #placement: Placement;
   readonly #events: SystemEvents;
+  readonly #route: (kind: KindName, key: string, message: unknown) => void;
   readonly #kinds = new Map<KindName, KindCells>();
   readonly #recent = new Map<KindName, RecentNames>();
   readonly #deadlines: AskDeadlines;
@@ -84,8 +90,9 @@ export class ActorSystem implements CellHost {
   /** Called when the last cell has gone. */
   #onEmpty: (() => void) | null = null;
 
-  constructor({ clock, kinds, placement, events }: SystemOptions) {
+  constructor({ clock, kinds, placement, events, route }: SystemOptions) {
     this.clock = clock;
+    this.#route = route ?? ((kind, key, message) => this.tell(kind, key, message));
     this.#placement = placement;
     this.#events = events;
     for (const kind of kinds) {
@@ -96,19 +103,25 @@ export class ActorSystem implements CellHost {
     this.#cancelSweep = clock.after(sweepMs, () => this.#sweep());
   }
 
-  /** As `Router.ask`. */
-  ask(kind: KindName, key: string, message: unknown, timeoutMs = askTimeoutMs): Promise<unknown> {
-    if (this.#state !== "running") return Promise.reject(new AppError("shutting_down"));
+  /** As `Router.ask`, of actors on this node. */
+  ask(
+    kind: KindName,
+    key: string,
+    message: unknown,
+    timeoutMs = askTimeoutMs,
+    partition = partitionOf(kind, key),
+  ): Promise<unknown> {
+    if (this.#state !== "running") return Promise.reject(new NotHere("shutting_down"));
     const now = this.clock.monotonic();
-    const ask = new Ask(message, now + Math.min(timeoutMs, askTimeoutMaxMs));
-    this.#deliver(kind, key, ask, now);
+    const ask = new Ask(message, now + Math.min(timeoutMs, askTimeoutMaxMs), partition);
+    this.#deliver(kind, key, ask, partition, now);
     return ask.promise(this.#deadlines);
   }
 
-  /** As `Router.tell`. */
-  tell(kind: KindName, key: string, message: unknown): void {
+  /** As `Router.tell`, to actors on this node. */
+  tell(kind: KindName, key: string, message: unknown, partition = partitionOf(kind, key)): void {
     if (this.#state === "stopped") return;
-    this.#deliver(kind, key, new Tell(message), this.clock.monotonic());
+    this.#deliver(kind, key, new Tell(message), partition, this.clock.monotonic());
   }
 
   /** As `Router.peek`. */
@@ -147,6 +160,30 @@ export class ActorSystem implements CellHost {
   }
 
   /**
+   * Passivates what is active of one partition, asking those again that are not ready, until nothing is left or `deadlineMs`
+   * has passed; the rest is ended. Nothing new is delivered to it meanwhile, by the caller's care.
+   */
+  async release(partition: number, deadlineMs: number): Promise<void> {
+    const over = this.clock.monotonic() + deadlineMs;
+    let cells = this.#cellsOf(partition);
+    while (cells.length > 0 && this.#state !== "stopped") {
+      if (this.clock.monotonic() >= over) return this.end(new Set([partition]));
+      for (const cell of cells) cell.passivate();
+      await new Promise<void>((resolve) => this.clock.after(releaseRetryMs, resolve));
+      cells = cells.filter((cell) => this.#kinds.get(cell.kind.name)?.get(cell.key) === cell);
+    }
+  }
+
+  /** Ends every activation of these partitions at once: others own them. What waits is to be asked again, of whoever that is. */
+  end(partitions: ReadonlySet<number>): void {
+    const owed = new NotHere("outcome_unknown");
+    const waiting = new NotHere("shutting_down");
+    for (const cells of this.#kinds.values())
+      for (const cell of cells.all()) if (partitions.has(cell.partition)) cell.stop(owed, waiting);
+    this.#deadlines.failPartitions(partitions, owed);
+  }
+
+  /**
    * Ends every activation at once, without passivating: what waits is answered `shutting_down`, what was received and not
    * answered `outcome_unknown`, and so is everything later `shutting_down`. Idempotent.
    */
@@ -168,8 +205,16 @@ export class ActorSystem implements CellHost {
 
   // What cells need.
 
-  epochOf(kind: KindName, key: string): Epoch | null {
-    return this.#state === "stopped" ? null : this.#placement.epochOf(partitionOf(kind, key));
+  epochOf(partition: number): Epoch | null {
+    return this.#state === "stopped" ? null : this.#placement.epochOf(partition);
+  }
+
+  mayAnswer(partition: number): boolean {
+    return this.#placement.mayAnswer(partition);
+  }
+
+  route(kind: KindName, key: string, message: unknown): void {
+    this.#route(kind, key, message);
   }
 
   failed(cell: ActorCell, phase: Phase, error: unknown): void {
@@ -177,7 +222,7 @@ export class ActorSystem implements CellHost {
   }
 
   suspect(cell: ActorCell): void {
-    if (this.#state !== "stopped") this.#placement.suspect(partitionOf(cell.kind.name, cell.key));
+    if (this.#state !== "stopped") this.#placement.suspect(cell.partition);
   }
 
   dropped(cell: ActorCell, reason: DropReason, count: number): void {
@@ -193,7 +238,14 @@ export class ActorSystem implements CellHost {
     if (this.#onEmpty && this.#isEmpty()) this.#onEmpty();
   }
 
-  #deliver(kind: KindName, key: string, letter: Letter, now: number): void {
+  #cellsOf(partition: number): ActorCell[] {
+    const found: ActorCell[] = [];
+    for (const cells of this.#kinds.values())
+      for (const cell of cells.all()) if (cell.partition === partition) found.push(cell);
+    return found;
+  }
+
+  #deliver(kind: KindName, key: string, letter: Letter, partition: number, now: number): void {
     const cells = this.#kinds.get(kind);
     if (!cells) throw new Error(`no such kind of actor: ${kind}`);
     let cell = cells.get(key);
@@ -204,7 +256,7 @@ export class ActorSystem implements CellHost {
       this.#events.dropped(kind, key, "tooManyActive", 1);
       return;
     } else {
-      cell = new ActorCell(cells.kind, key, this);
+      cell = new ActorCell(cells.kind, key, partition, this);
       cells.add(cell, now);
       cells.evict(now, 2);
     }

@@ -29,7 +29,8 @@ async function world(fault: () => StoreFault | null = () => null) {
   const gateway = {
     publish: () => undefined,
     toUser: () => undefined,
-    dropInterest: () => undefined,
+    entries: () => undefined,
+    headKnown: () => undefined,
     feedChanged: (_user: UserId, changes: readonly FeedTuple[]) => void feed.push(...changes),
     signedOut: (user: UserId, device: string | null) => void trace.push(`out ${user} ${device}`),
   };
@@ -44,7 +45,7 @@ async function world(fault: () => StoreFault | null = () => null) {
       abort: () => undefined,
     }),
   };
-  const reopen = (user: string): void => router.tell("user", user, { op: "reopen" });
+  const reopen = (user: string): boolean => router.tellHere("user", user, { op: "reopen" });
   const start = (): Promise<LocalRouter> =>
     startLocalRouter({
       store,

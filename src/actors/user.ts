@@ -18,8 +18,8 @@ export interface UserDeps {
   readonly store: Store;
   readonly gateway: Gateway;
   readonly clock: Clock;
-  /** Tells the person's actor `{ op: "reopen" }`, through the router. */
-  readonly reopen: (user: string) => void;
+  /** Tells the person's actor `{ op: "reopen" }`, through the router; false where it is another node's by now. */
+  readonly reopen: (user: string) => boolean;
 }
 
 /** The kind to hand to the actor system. */

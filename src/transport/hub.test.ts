@@ -74,6 +74,7 @@ class Node {
         return answer;
       },
       tell: () => undefined,
+      tellHere: () => true,
       peek: () => null,
       recentlyActive: () => false,
     };

@@ -96,7 +96,7 @@ export class ChatNode {
     const { store, clock } = { store: this.#store, clock: this.clock };
     const { gateway } = this;
     const limits = this.#conditions;
-    const reopen = (kind: KindName) => (key: string) => this.#router?.tell(kind, key, { op: "reopen" });
+    const reopen = (kind: KindName) => (key: string) => this.#router?.tellHere(kind, key, { op: "reopen" }) ?? true;
     // No bug goes unseen.
     const onFault = (_: string, error: unknown): void =>
       queueMicrotask(() => {

@@ -75,7 +75,7 @@ export class RuntimeWorld {
     this.system = createActorSystem({
       clock: schedule.clock,
       kinds: (["conversation", "user"] as const).map((name) => this.#kind(name, idleMs, activeMax)),
-      placement: { epochOf: () => 1, suspect: () => undefined },
+      placement: { epochOf: () => 1, suspect: () => undefined, mayAnswer: () => true },
       events: {
         failed: (kind, key, phase) => {
           this.#count(`failed ${phase}`);

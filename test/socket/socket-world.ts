@@ -95,7 +95,7 @@ export class SocketWorld implements AsyncDisposable {
     const hub = new Hub({ clock, log, meter, settings: config });
     const kindLimits = { mailboxMax: 4096, idleMs: 60_000, activeMax: 10_000 };
     let told: LocalRouter | null = null;
-    const reopen = (kind: KindName) => (key: string) => told?.tell(kind, key, { op: "reopen" });
+    const reopen = (kind: KindName) => (key: string) => told?.tellHere(kind, key, { op: "reopen" }) ?? true;
     const types = new Map(Object.entries(builtInTypes));
     const group = types.get("group") as ConversationType;
     for (const [name, type] of Object.entries(options.types ?? {})) types.set(name, { ...group, ...type });

@@ -1,0 +1,180 @@
+// What other nodes ask of the partitions that live here, and what placement has done with them: taken up, given away, dropped.
+// One a node in a cluster. An owner listens with a plain subscription, so that nobody else can take what is its to answer.
+import type { Clock } from "../lib/clock";
+import { toAppError } from "../lib/errors";
+import { partitionOf } from "../lib/hash";
+import type { Epoch } from "../protocol/ids";
+import type { Bus, BusMessage, BusSubscription } from "./bus";
+import type { PlacementHost } from "./cluster-placement";
+import { subjectOf } from "./cluster-router";
+import { decodeRequest, encodeFailure, encodeValue } from "./node-wire";
+import { NotHere } from "./not-here";
+import type { PingOutcome } from "./placement-events";
+import type { Incarnation } from "./placement-shares";
+import type { ActorSystem } from "./system";
+
+/** Times of an owner, milliseconds. */
+const times = {
+  /** For a partition's activations to end well, once its subscription is drained; the next owner finishes for the rest. */
+  releaseMs: 400,
+  /** For another node's answer to a ping. */
+  pingMs: 300,
+} as const;
+
+/** Callers whose connections are remembered. */
+const callersMax = 10_000;
+
+/** Who else hears of a partition's life on this node. */
+export interface PartitionListener {
+  /** It is served here from now on. */
+  owned(partition: number, epoch: Epoch): void;
+  /** It is not any more; `graceful`: everything it had to say was said. */
+  lost(partition: number, graceful: boolean): void;
+}
+
+/** What the inbox counts. */
+export interface InboxMeter {
+  /** What arrived and could not be read, or came too late. */
+  ignored(reason: "malformed" | "late"): void;
+  /** A partition was given away, after so many milliseconds. */
+  handedOff(ms: number): void;
+  /** A partition was lost to a newer owner, or to doubt. */
+  droppedPartition(): void;
+  ownerChanged(): void;
+}
+
+/** What it is made of. */
+export interface ClusterInboxOptions {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly system: ActorSystem;
+  readonly epochOf: (partition: number) => Epoch | null;
+  readonly listener: PartitionListener;
+  readonly meter: InboxMeter;
+  /** Finishes in the background what the predecessor left open. */
+  readonly reopen: (partition: number, epoch: Epoch) => void;
+  /** Whoever waits for the partition looks again. */
+  readonly moved: (partition: number, owner: Incarnation | null) => void;
+}
+
+/** See the head of this file. */
+export class ClusterInbox implements PlacementHost {
+  readonly #options: ClusterInboxOptions;
+  readonly #subscriptions = new Map<number, BusSubscription>();
+  /** The newest connection of each caller that was heard; the one heard longest ago is forgotten first. */
+  readonly #connections = new Map<Incarnation, number>();
+  readonly #dropped = new Set<number>();
+
+  constructor(options: ClusterInboxOptions) {
+    this.#options = options;
+  }
+
+  async subscribe(partition: number, epoch: Epoch): Promise<boolean> {
+    const { bus, listener, moved } = this.#options;
+    this.#subscriptions.get(partition)?.unsubscribe();
+    this.#endDropped();
+    const subscription = bus.subscribe(subjectOf(partition), (message) => this.#receive(partition, message));
+    this.#subscriptions.set(partition, subscription);
+    // Sessions of this node need not wait for the server to know of it.
+    listener.owned(partition, epoch);
+    moved(partition, null);
+    const heard = await bus.flush();
+    return heard && this.#subscriptions.get(partition) === subscription;
+  }
+
+  async release(partition: number): Promise<void> {
+    const { system, bus, listener, meter, clock } = this.#options;
+    const beganAt = clock.monotonic();
+    const subscription = this.#subscriptions.get(partition);
+    await subscription?.drain();
+    await system.release(partition, times.releaseMs);
+    if (this.#subscriptions.get(partition) !== subscription) return; // dropped, or begun again, meanwhile
+    this.#subscriptions.delete(partition);
+    listener.lost(partition, true);
+    // What its actors said last is with the server before anybody hears of another owner.
+    await bus.flush();
+    meter.handedOff(clock.monotonic() - beganAt);
+  }
+
+  drop(partition: number): void {
+    const { listener, meter, moved, clock } = this.#options;
+    this.#subscriptions.get(partition)?.unsubscribe();
+    this.#subscriptions.delete(partition);
+    listener.lost(partition, false);
+    meter.droppedPartition();
+    // Many are dropped at once; until the turn ends nothing of them speaks any more, for they have no epoch.
+    if (this.#dropped.size === 0) clock.endOfTurn(() => this.#endDropped());
+    this.#dropped.add(partition);
+    moved(partition, null);
+  }
+
+  reopen(partition: number, epoch: Epoch): void {
+    this.#options.reopen(partition, epoch);
+  }
+
+  async ping(member: Incarnation): Promise<PingOutcome> {
+    const { outcome } = await this.#options.bus.request(`gw.${member}`, new Uint8Array(0), times.pingMs);
+    return outcome === "away" ? "silent" : outcome;
+  }
+
+  moved(partition: number, owner: Incarnation | null): void {
+    this.#options.meter.ownerChanged();
+    this.#options.moved(partition, owner);
+  }
+
+  /** Listens for nothing any more. Idempotent. */
+  stop(): void {
+    for (const subscription of this.#subscriptions.values()) subscription.unsubscribe();
+    this.#subscriptions.clear();
+  }
+
+  #endDropped(): void {
+    if (this.#dropped.size === 0) return;
+    this.#options.system.end(new Set(this.#dropped));
+    this.#dropped.clear();
+  }
+
+  #receive(partition: number, message: BusMessage): void {
+    const { system, meter, epochOf } = this.#options;
+    const request = decodeRequest(message.bytes);
+    const isOurs = request !== null && partitionOf(request.kind, request.key) === partition;
+    if (!isOurs) {
+      meter.ignored("malformed");
+      return message.answer(notUnderstood);
+    }
+    if (!this.#isCurrent(request.caller, request.connection)) return meter.ignored("late");
+    const { kind, key, timeoutMs } = request;
+    if (epochOf(partition) === null) return message.answer(notServed);
+    if (timeoutMs <= 0) return system.tell(kind, key, request.message, partition);
+    system.ask(kind, key, request.message, timeoutMs, partition).then(
+      (value) => message.answer(encoded(value)),
+      (error: unknown) => message.answer(encodeFailure(toAppError(error))),
+    );
+  }
+
+  /** What a caller sent over an older connection than it has used since may be a repetition that comes too late. */
+  #isCurrent(caller: Incarnation, connection: number): boolean {
+    const seen = this.#connections.get(caller);
+    if (seen === connection) return true;
+    if (seen !== undefined && seen > connection) return false;
+    this.#connections.delete(caller);
+    this.#connections.set(caller, connection);
+    if (this.#connections.size > callersMax) {
+      const [oldest] = this.#connections.keys();
+      if (oldest !== undefined) this.#connections.delete(oldest);
+    }
+    return true;
+  }
+}
+
+const notServed = encodeFailure(new NotHere("shutting_down", "this node does not serve the actor now"));
+const notUnderstood = encodeFailure(new NotHere("store_unavailable", "this node does not understand the request"));
+
+/** A value that has no encoding is a fault of this program; whoever asked learns that nobody knows what became of it. */
+function encoded(value: unknown): Uint8Array {
+  try {
+    return encodeValue(value);
+  } catch (thrown) {
+    return encodeFailure(toAppError(thrown));
+  }
+}
