@@ -53,6 +53,10 @@ export const targets = {
   "large-ack": { unit: "ms p99", ...asItIs },
   "large-delivery": { unit: "CPU µs", ...asItIs },
   "large-marks": { unit: "marks/s", ...asItIs },
+  "placement-skew": { unit: "partitions", ...asItIs },
+  "placement-writes": { unit: "writes/s", ...asItIs },
+  "placement-moved": { unit: "partitions", ...asItIs },
+  "placement-unowned": { unit: "ms", ...asItIs },
 } as const satisfies Record<string, Pick<Figure, "unit" | "required" | "aim" | "measuredAs">>;
 
 export type FigureName = keyof typeof targets;
@@ -84,13 +88,13 @@ function reachedBy({ required, aim, measuredAs }: (typeof targets)[FigureName], 
 
 /** Figures as a table of Markdown. */
 export function tableOf(figures: readonly Figure[]): string {
-  const head = "| bench | ours | baseline | ratio | p99 ms | CPU µs/op | required | aim | reached |";
+  const head = "| bench | load | ours | baseline | ratio | p99 ms | CPU µs/op | required | aim | reached |";
   const cell = (value: number | null): string => (value === null ? "" : value.toLocaleString("en"));
   const rows = figures.map((one) => {
     const values = [one.baseline, one.ratio, one.p99Ms, one.cpuUsPerOp, one.required, one.aim].map(cell).join(" | ");
-    return `| \`${one.bench}\` | ${cell(one.ours)} ${one.unit} | ${values} | ${one.reached} |`;
+    return `| \`${one.bench}\` | ${one.load ?? ""} | ${cell(one.ours)} ${one.unit} | ${values} | ${one.reached} |`;
   });
-  return [head, "|---|---|---|---|---|---|---|---|---|", ...rows].join("\n");
+  return [head, "|---|---|---|---|---|---|---|---|---|---|", ...rows].join("\n");
 }
 
 function round(value: number): number {

@@ -3,6 +3,7 @@
 import type { Figure } from "./figures";
 import { tableOf } from "./figures";
 import { benchLargeRoom } from "./large-room";
+import { benchPlacement } from "./placement-sim";
 import { benchDurable, benchFanout, benchLag, benchLatency } from "./rooms-benches";
 import type { Say } from "./rooms-benches";
 import { benchConnect, benchHistory, benchMemory } from "./sessions-benches";
@@ -16,6 +17,7 @@ const benches: Readonly<Record<string, (say: Say) => Promise<readonly Figure[]>>
   connect: benchConnect,
   history: benchHistory,
   "large-room": benchLargeRoom,
+  "placement-sim": benchPlacement,
 };
 
 /** Runs what the arguments name: benches, or `all`. Answers the exit code. */
