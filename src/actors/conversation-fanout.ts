@@ -8,13 +8,15 @@ import type { EntryRow, Range, Store } from "../storage/store";
 import type { ConversationFeeds } from "./conversation-feeds";
 import { entryOf } from "./conversation-reads";
 import type { ConversationState, StagedEntry } from "./conversation-state";
-import type { Gateway } from "./gateway";
+import type { EntrySpan, Gateway } from "./gateway";
 
 /** Bytes and entries of one pushed frame; one entry goes out whatever its size. */
 const pushBytesMax = 128 * 1024;
 const pushEntriesMax = 1024;
 /** Entries looked at in one step of catching up. */
 const stepEntries = 1000;
+
+const nobody: readonly UserId[] = [];
 
 /** Hands entries to the gateway in the order of seqs; synchronous, so nothing can come in between a batch's frames. */
 export class ConversationFanout {
@@ -36,23 +38,9 @@ export class ConversationFanout {
 
   /** Publishes entries that are stored. Whoever leaves receives the entry that says so, and nothing behind it. */
   publish(entries: readonly StagedEntry[]): void {
-    let frame: Uint8Array[] = [];
-    let bytes = 0;
-    const flush = (): void => {
-      if (frame.length > 0) this.#gateway.publish(this.#conversation, encodeEntriesPush(this.#conversation, frame));
-      frame = [];
-      bytes = 0;
-    };
-    for (const { row, members } of entries) {
-      if (bytes + row.bytes.length > pushBytesMax || frame.length >= pushEntriesMax) flush();
-      frame.push(row.bytes);
-      bytes += row.bytes.length;
-      const gone = members ? goneBy(members) : [];
-      if (gone.length === 0) continue;
-      flush();
-      this.#gateway.dropInterest(this.#conversation, gone);
-    }
-    flush();
+    publishEntries(this.#conversation, entries, (frame, span) =>
+      this.#gateway.entries(this.#conversation, frame, span),
+    );
   }
 
   /** Publishes every stored entry behind `seq`. Rejects when the store cannot answer; what was published stays so. */
@@ -87,7 +75,37 @@ export class ConversationFanout {
   }
 }
 
-function membersIn(row: EntryRow): MembersBody | null {
+/** Hands entries on in frames of bounded size; one that ends memberships is the last of its frame. */
+export function publishEntries(
+  conversation: ConversationId,
+  entries: readonly Pick<StagedEntry, "row" | "members">[],
+  hand: (frame: Uint8Array, span: EntrySpan) => void,
+): void {
+  let waiting: EntryRow[] = [];
+  let bytes = 0;
+  const flush = (gone: readonly UserId[]): void => {
+    const [first, last] = [waiting[0], waiting.at(-1)];
+    if (!first || !last) return;
+    const frame = encodeEntriesPush(
+      conversation,
+      waiting.map((row) => row.bytes),
+    );
+    waiting = [];
+    bytes = 0;
+    hand(frame, { first: first.seq, last: last.seq, gone });
+  };
+  for (const { row, members } of entries) {
+    if (bytes + row.bytes.length > pushBytesMax || waiting.length >= pushEntriesMax) flush(nobody);
+    waiting.push(row);
+    bytes += row.bytes.length;
+    const gone = members ? goneBy(members) : nobody;
+    if (gone.length > 0) flush(gone);
+  }
+  flush(nobody);
+}
+
+/** Who a stored entry names, where it is one of membership. */
+export function membersIn(row: EntryRow): MembersBody | null {
   return row.kind === entryKinds.members ? (entryOf(row)[9] as MembersBody) : null;
 }
 

@@ -75,7 +75,11 @@ export class ConversationReceipts {
     const author = entryOf({ bytes: lastMessage })[5];
     const readers = await this.#store.countReaders(this.#conversation, lastMessageSeq, author).catch(() => null);
     if (readers !== null && this.#state.members.has(author))
-      this.#gateway.toUser(author, encodePush("readCount", this.#conversation, lastMessageSeq, readers));
+      this.#gateway.toUser(
+        author,
+        encodePush("readCount", this.#conversation, lastMessageSeq, readers),
+        this.#conversation,
+      );
   }
 
   end(): void {

@@ -76,7 +76,7 @@ test("a client id used again is refused also where only people differ who were p
   await again();
   await restart();
   await again();
-  expect(gateway.entries.slice(3, 4).map((entry) => (entry[9] as MembersBody)[0]?.length)).toEqual([4]);
+  expect(gateway.published.slice(3, 4).map((entry) => (entry[9] as MembersBody)[0]?.length)).toEqual([4]);
 });
 
 test("uncounted messages move no number, silent ones do, and both are messages", async () => {
@@ -104,7 +104,7 @@ test("time never decreases within a conversation, though the clock steps back, a
   await send(group, ann, "b");
   await restart();
   await send(group, ann, "c");
-  const times = gateway.entries.map((entry) => entry[4]);
+  const times = gateway.published.map((entry) => entry[4]);
   expect(times).toHaveLength(5);
   expect(times.slice(-3)).toEqual([times[2], times[2], times[2]] as number[]);
 });
@@ -117,7 +117,7 @@ test("entries name at most so many people, and one operation's first entry carri
   expect(await ask(group, "add", ann, "many", people, null)).toEqual([3]);
   expect(await ask(group, "add", ann, "many", people, null)).toEqual([3]);
   expect(await ask(group, "remove", ann, "none", people)).toEqual([6]);
-  const changes = gateway.entries.slice(2);
+  const changes = gateway.published.slice(2);
   expect(
     changes.map(([, , kind, , , , , clientId, , body]) => [kind, `${clientId}`, (body as MembersBody).length]),
   ).toEqual([

@@ -14,7 +14,7 @@ test("a group is created once, whoever repeats it, and its log starts with its t
     [2, 0, 2],
   ]);
   expect(head).toBe(2);
-  expect(gateway.entries).toHaveLength(2);
+  expect(gateway.published).toHaveLength(2);
 });
 
 test("sends are appended in order, and repeating one answers the same seq", async () => {
@@ -23,7 +23,7 @@ test("sends are appended in order, and repeating one answers the same seq", asyn
   expect(await send(group, ann, "a", "b")).toEqual([3, 4]);
   expect(await send(group, ann, "b", "c")).toEqual([4, 5]);
   expect(await send(group, bob, "a")).toEqual([6]);
-  expect(gateway.entries.map(([seq]) => seq)).toEqual([1, 2, 3, 4, 5, 6]);
+  expect(gateway.published.map(([seq]) => seq)).toEqual([1, 2, 3, 4, 5, 6]);
 });
 
 test("an id used again for another text is refused, and the items beside it go on", async () => {
@@ -175,21 +175,21 @@ test("an outcome nobody knows is answered so, and the retry learns the truth", a
   expect(await codeOf(send(group, ann, "b"))).toBe("outcome_unknown");
   fault = null;
   expect(await send(group, ann, "a", "b")).toEqual([3, 4]);
-  expect(gateway.entries.map(([seq]) => seq)).toEqual([1, 2, 3, 4]);
+  expect(gateway.published.map(([seq]) => seq)).toEqual([1, 2, 3, 4]);
 });
 
 test("a throw behind the commit ends that activation alone, and the next one publishes what it did not", async () => {
   const { create, send, gateway, faults } = await world();
   const group = await create("group", ann, "g", [bob]);
-  const publish = gateway.publish.bind(gateway);
-  gateway.publish = () => {
-    gateway.publish = publish;
+  const entries = gateway.entries.bind(gateway);
+  gateway.entries = () => {
+    gateway.entries = entries;
     throw new Error("boom");
   };
   expect(await send(group, ann, "a")).toEqual([3]);
   expect(await codeOf(send(group, ann, "b"))).toBe("outcome_unknown");
   expect(await send(group, ann, "b")).toEqual([4]);
-  expect(gateway.entries.map(([seq]) => seq)).toEqual([1, 2, 3, 4]);
+  expect(gateway.published.map(([seq]) => seq)).toEqual([1, 2, 3, 4]);
   expect(faults).toEqual(["boom"]);
 });
 

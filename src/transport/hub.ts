@@ -1,6 +1,6 @@
 // The hub: who is connected to this node, and how what actors say reaches their sockets.
 // The one gateway of a node that is alone; conversations are native topics of the server, people are lists of sessions.
-import type { Gateway } from "../actors/gateway";
+import type { EntrySpan, Gateway } from "../actors/gateway";
 import { Presence } from "../actors/presence";
 import type { Watched } from "../actors/presence";
 import { PersonRate } from "../actors/rate";
@@ -124,6 +124,15 @@ export class Hub implements Gateway, Directory {
     this.#deps.meter.framesPublished(1, frame.length);
   }
 
+  entries(conversation: ConversationId, frame: Uint8Array, { gone }: EntrySpan): void {
+    this.publish(conversation, frame);
+    if (gone.length > 0) this.dropInterest(conversation, gone);
+  }
+
+  headKnown(): void {
+    // Everything was published here, or is published again by whoever knows what was not.
+  }
+
   toUser(user: UserId, frame: Uint8Array): void {
     const person = this.#people.get(user);
     if (!person) return;
@@ -132,6 +141,7 @@ export class Hub implements Gateway, Directory {
     }
   }
 
+  /** These people's sessions receive nothing that is published to this conversation after the call. */
   dropInterest(conversation: ConversationId, users: readonly UserId[]): void {
     for (const user of users) {
       const person = this.#people.get(user);

@@ -1,6 +1,6 @@
 // The sockets' side of a simulated node: who receives what, judged as it is handed over.
 // Keeps watch over the output gate (nothing before it is durable), gaps, and that nobody receives what came after their removal.
-import type { Gateway } from "../../src/actors/gateway";
+import type { EntrySpan, Gateway } from "../../src/actors/gateway";
 import { decodeFrames } from "../../src/protocol/codec";
 import type { EntryTuple } from "../../src/protocol/entry";
 import type { ConversationId, Seq, UserId, UserSeq } from "../../src/protocol/ids";
@@ -77,8 +77,13 @@ export class ChatGateway implements Gateway {
     });
   }
 
-  dropInterest(conversation: ConversationId, users: readonly UserId[]): void {
-    for (const user of users) this.#receivers(conversation).delete(user);
+  entries(conversation: ConversationId, bytes: Uint8Array, { gone }: EntrySpan): void {
+    this.publish(conversation, bytes);
+    for (const user of gone) this.#receivers(conversation).delete(user);
+  }
+
+  headKnown(): void {
+    // One node: whoever published less says so itself.
   }
 
   feedChanged(user: UserId, changes: readonly FeedTuple[]): void {
