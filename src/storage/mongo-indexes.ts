@@ -36,7 +36,7 @@ export const mongoIndexes: readonly MongoIndex[] = [
   { collection: "feed", name: "first", key: ["user", "first"], unique: true },
   { collection: "feed", name: "userSeq", key: ["user", "userSeq"], unique: false },
   { collection: "memberships", name: "conversation", key: ["user", "conversation"], unique: true },
-  { collection: "memberships", name: "role", key: ["user", "row.role"], unique: false },
+  { collection: "memberships", name: "present", key: ["user", "row.role", "conversation"], unique: false },
   { collection: "devices", name: "device", key: ["user", "device"], unique: true },
 ];
 

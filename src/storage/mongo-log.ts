@@ -8,6 +8,7 @@ import { duplicateKey, WriteRefused } from "./mongo-failures";
 import type { Attempt, Decided, MongoHealth } from "./mongo-health";
 import { clientIdOf, foundOf } from "./mongo-schema";
 import type { Collections, EntryDoc } from "./mongo-schema";
+import { auditMsMax } from "./store";
 import type { FoundEntry } from "./store";
 
 /**
@@ -63,6 +64,14 @@ export class MongoLog {
   /** Whether this epoch is the partition's newest, read linearizably. */
   async isNewest(partition: number, epoch: Epoch): Promise<boolean> {
     return (await this.#collections.newest.partitions.findOne({ _id: partition }))?.epoch === epoch;
+  }
+
+  /** Partitions of `held` whose epoch is not the newest, read linearizably in one command; with none, one is looked at all the same. */
+  async lostOf(held: readonly (readonly [partition: number, epoch: Epoch])[]): Promise<readonly number[]> {
+    const partitions = held.length > 0 ? held.map(([partition]) => partition) : [0];
+    const found = await this.#collections.newest.partitions.findEach(partitions, auditMsMax);
+    const newest = new Map(found.map(({ _id, epoch }) => [_id, epoch]));
+    return held.filter(([partition, epoch]) => newest.get(partition) !== epoch).map(([partition]) => partition);
   }
 
   /** How many of the rows from `at` on an earlier attempt has stored, as a majority has them. */

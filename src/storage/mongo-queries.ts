@@ -147,6 +147,13 @@ export const conversationQueries = {
     index: "open",
     projection: { _id: 1 },
   }),
+  heads: query({
+    collection: "heads",
+    command: "find",
+    equal: ["_id"],
+    index: "_id",
+    projection: { type: 1, open: 1, seq: 1 },
+  }),
   advanced: query({
     collection: "heads",
     command: "find",
@@ -186,7 +193,15 @@ export const personQueries = {
     index: "conversation",
     projection: { _id: 0 },
   }),
-  full: query({ collection: "memberships", command: "count", equal: ["user"], also: ["row.role"], index: "role" }),
+  full: query({ collection: "memberships", command: "count", equal: ["user"], also: ["row.role"], index: "present" }),
+  present: query({
+    collection: "memberships",
+    command: "find",
+    equal: ["user"],
+    range: "row.role",
+    index: "present",
+    projection: { _id: 0, conversation: 1 },
+  }),
 } as const;
 
 /** The reads of one sync, in their order; see mongo-sync.ts. */

@@ -4,7 +4,7 @@ import type { MongoClient } from "mongodb";
 import { partitionCount } from "../lib/hash";
 import type { ConversationId } from "../protocol/ids";
 import { count, countBy, find, stream } from "./mongo-find";
-import { conversationQueries, entryQueries, personQueries } from "./mongo-queries";
+import { conversationQueries, entryQueries, metaQueries, personQueries } from "./mongo-queries";
 import { type EntrySource, readRangesFrom } from "./mongo-ranges";
 import {
   changesOf,
@@ -112,6 +112,12 @@ export class MongoReads implements Partial<Store> {
     return rows.map(({ _id, seq }) => ({ conversation: _id, seq }));
   };
 
+  readonly readHeads: Store["readHeads"] = async (conversations) => {
+    if (conversations.length === 0) return [];
+    const rows = await find(this.#collections, conversationQueries.heads, { _id: { $in: conversations } }, all);
+    return rows.flatMap(({ _id, type, seq, open }) => (type === "" ? [] : { conversation: _id, seq, open }));
+  };
+
   readonly readMemberships: Store["readMemberships"] = async (user, conversations) => {
     const filter = { user, conversation: { $in: conversations } };
     const rows = await find(this.#collections, personQueries.memberships, filter, all);
@@ -141,6 +147,18 @@ export class MongoReads implements Partial<Store> {
     const present = { user: { $in: users }, "row.role": { $ne: null } };
     const counts = await countBy(this.#collections, personQueries.full, present, "user");
     return users.filter((user) => (counts.get(user) ?? 0) >= max);
+  };
+
+  /** Roles are texts and tombstones have none: so bounded, the index alone answers. It has them by role, not by conversation. */
+  readonly conversationsOf: Store["conversationsOf"] = async (user) => {
+    const filter = { user, "row.role": { $gt: "" } } as const;
+    const rows = await find(this.#collections, personQueries.present, filter as object, { batch: 20_000 });
+    return rows.map(({ conversation }) => conversation).sort();
+  };
+
+  readonly featureLevel: Store["featureLevel"] = async () => {
+    const [row] = await find(this.#collections, metaQueries.read, { _id: "featureLevel" }, one);
+    return Number(row?.value ?? 0);
   };
 
   readonly readSync: Store["readSync"] = (user, after, limit, withCounts) =>

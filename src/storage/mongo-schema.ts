@@ -21,10 +21,10 @@ export type Bytes = Binary | Uint8Array;
 
 /**
  * `meta`: `schema` {schema, minCompatible}, `generation` {value: text}, `epoch` {value: number}, `probe` {value: number};
- * `copy` while a copy into this database is unfinished.
+ * `featureLevel` {value: number} once it was raised; `copy` while a copy into this database is unfinished.
  */
 export interface MetaDoc {
-  readonly _id: "schema" | "generation" | "epoch" | "probe" | "copy";
+  readonly _id: "schema" | "generation" | "epoch" | "probe" | "featureLevel" | "copy";
   readonly value?: unknown;
   readonly schema?: number;
   readonly minCompatible?: number;
@@ -187,6 +187,8 @@ export type Collections = { readonly [N in CollectionName]: Collection<Documents
 /** Looks up one document by its id. Bounded in time: a primary without a majority would wait for it for ever. */
 interface Newest<D extends { readonly _id: unknown }> {
   findOne(filter: Pick<D, "_id">): Promise<D | null>;
+  /** Of few documents of a collection that is not sharded, in one reply: each is as new as if it were looked up by itself. */
+  findEach(ids: readonly D["_id"][], maxTimeMs: number): Promise<readonly D[]>;
 }
 
 /**
@@ -213,7 +215,13 @@ export function openCollections(
   const newest = <N extends keyof Collections["newest"]>(name: N): Newest<Documents[N]> => {
     const collection = db.collection<Document>(name, single);
     const find = (filter: object) => collection.findOne(filter, { maxTimeMS: wtimeoutMs });
-    return { findOne: (filter) => find(filter) as unknown as Promise<Documents[N] | null> };
+    // The server confirms behind the whole reply that it was the primary; it must not need a second one, so all is asked for at once.
+    const findEach = (ids: readonly unknown[], maxTimeMS: number) =>
+      collection.find({ _id: { $in: ids } } as object, { maxTimeMS, batchSize: ids.length + 1 }).toArray();
+    return {
+      findOne: (filter) => find(filter) as unknown as Promise<Documents[N] | null>,
+      findEach: (ids, maxTimeMs) => findEach(ids, maxTimeMs) as unknown as Promise<readonly Documents[N][]>,
+    };
   };
   return {
     meta: open("meta"),

@@ -9,6 +9,7 @@ import { partitionOf } from "../lib/hash";
 import type { ConversationId, Epoch, UserId } from "../protocol/ids";
 import { backUpMongo } from "./copy-backup";
 import { openMongoDatabase } from "./copy-mongo";
+import { within } from "./deadline";
 import { KeyedTurns } from "./keyed-turns";
 import { MongoCausality } from "./mongo-causality";
 import { MongoCommands } from "./mongo-commands";
@@ -27,6 +28,7 @@ import { MongoReads } from "./mongo-reads";
 import { openCollections } from "./mongo-schema";
 import type { Collections } from "./mongo-schema";
 import type { Committed, ConversationWrite, FeedCommitted, FeedWrite, OpenedConversation, Store } from "./store";
+import { auditMsMax } from "./store";
 import { illFormedFeed, illFormedWrite } from "./write-checks";
 
 /** What a store is opened with. */
@@ -156,6 +158,19 @@ export class MongoStore implements Store {
     return this.#read("audit", () => this.#log.isNewest(partition, epoch));
   }
 
+  auditAll(held: Parameters<Store["auditAll"]>[0]): Promise<readonly number[]> {
+    const audit = this.#read("auditAll", () => this.#log.lostOf(held));
+    return within(this.#clock, auditMsMax, audit, "the database does not answer");
+  }
+
+  async raiseFeatureLevel(to: number): Promise<number> {
+    const q = { _id: "featureLevel" };
+    const raise = () => this.#commands.upsert("meta", [{ q, u: { $max: { value: to } }, upsert: true }]);
+    const raised = await this.#health.decide(true, raise);
+    if (!raised.decided) throw new AppError("store_unavailable", `the feature level was not raised: ${raised.reason}`);
+    return this.featureLevel();
+  }
+
   async commit(write: ConversationWrite): Promise<Committed> {
     const { conversation, epoch, entries, totals } = write;
     const ill = illFormedWrite(write);
@@ -214,10 +229,13 @@ export class MongoStore implements Store {
   readonly countReaders: Store["countReaders"] = (...args) => this.#ask("countReaders", args);
   readonly listOpen: Store["listOpen"] = (...args) => this.#ask("listOpen", args);
   readonly listAdvanced: Store["listAdvanced"] = (...args) => this.#ask("listAdvanced", args);
+  readonly readHeads: Store["readHeads"] = (...args) => this.#ask("readHeads", args);
   readonly readMemberships: Store["readMemberships"] = (...args) => this.#ask("readMemberships", args);
   readonly readFeed: Store["readFeed"] = (...args) => this.#ask("readFeed", args);
   readonly unknownUsers: Store["unknownUsers"] = (...args) => this.#ask("unknownUsers", args);
   readonly fullUsers: Store["fullUsers"] = (...args) => this.#ask("fullUsers", args);
+  readonly conversationsOf: Store["conversationsOf"] = (...args) => this.#ask("conversationsOf", args);
+  readonly featureLevel: Store["featureLevel"] = (...args) => this.#ask("featureLevel", args);
   readonly readSync: Store["readSync"] = (...args) => this.#ask("readSync", args);
 
   health(): { readonly writable: boolean; readonly reason: string | null } {

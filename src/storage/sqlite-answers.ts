@@ -10,6 +10,7 @@ type Answers = { readonly [N in ReadName]: (values: ReadValues[N]) => Answer<N> 
 /** One function a read, by its name. */
 export const answers: Answers = {
   audit: (newest) => newest,
+  auditAll: (lost) => lost,
   openConversation: (values) => {
     if (!values) return null;
     const [head, members, tail] = values;
@@ -25,10 +26,13 @@ export const answers: Answers = {
   countReaders: (count) => count,
   listOpen: (ids) => ids,
   listAdvanced: (rows) => rows.map(([conversation, seq]) => ({ conversation, seq })),
+  readHeads: (rows) => rows.map(([conversation, seq, open]) => ({ conversation, seq, open: open === 1 })),
   openFeed: (values) => values && { user: userOf(values[0]), devices: values[1].map(deviceOf) },
   readMemberships: (rows) => rows.map(membershipOf),
   readFeed: ([changes, user]) => ({ changes: changes.map(changeOf), user: user && userOf(user) }),
   unknownUsers: (users) => users,
   fullUsers: (users) => users,
+  conversationsOf: (ids) => ids,
   readSync: syncPageOf,
+  featureLevel: (level) => level,
 };

@@ -30,6 +30,7 @@ import type { RangeRequest, Store } from "./store";
 /** What each read answers across threads. */
 export interface ReadValues {
   audit: boolean;
+  auditAll: readonly number[];
   openConversation: readonly [HeadValues, readonly MemberValues[], readonly EntryValues[]] | null;
   readRanges: readonly RangeValues[];
   findClientIds: readonly FoundValues[];
@@ -41,12 +42,15 @@ export interface ReadValues {
   countReaders: number;
   listOpen: readonly ConversationId[];
   listAdvanced: readonly (readonly [ConversationId, Seq])[];
+  readHeads: readonly (readonly [ConversationId, Seq, open: number])[];
   openFeed: readonly [UserValues, readonly DeviceValues[]] | null;
   readMemberships: readonly MembershipValues[];
   readFeed: readonly [readonly ChangeValues[], UserValues | null];
   unknownUsers: readonly UserId[];
   fullUsers: readonly UserId[];
+  conversationsOf: readonly ConversationId[];
   readSync: SyncValues;
+  featureLevel: number;
 }
 
 /** The reads of the port, by name. */
@@ -106,6 +110,11 @@ export class Reader implements Reads {
 
   audit(partition: number, epoch: Epoch): boolean {
     return this.#one<[Epoch]>("SELECT epoch FROM partitions WHERE partition = ?", partition)?.[0] === epoch;
+  }
+
+  auditAll(held: readonly (readonly [partition: number, epoch: Epoch])[]): readonly number[] {
+    const newest = new Map(this.#all<[number, Epoch]>("SELECT partition, epoch FROM partitions"));
+    return held.filter(([partition, epoch]) => newest.get(partition) !== epoch).map(([partition]) => partition);
   }
 
   /** The epoch is not needed here: every commit checks it, and a claim has fenced the older ones already. */
@@ -184,6 +193,11 @@ export class Reader implements Reads {
     return this.#all(list, after ?? "", limit);
   }
 
+  readHeads(conversations: readonly ConversationId[]): ReadValues["readHeads"] {
+    const find = this.#db.query("SELECT conversation, seq, open_epoch <> 0 FROM heads WHERE conversation = ?");
+    return conversations.flatMap((each) => find.values(each)) as unknown as ReadValues["readHeads"];
+  }
+
   openFeed(user: UserId, _epoch: Epoch): ReadValues["openFeed"] {
     const person = this.#person(user);
     const devices = `SELECT ${deviceSelect} FROM devices WHERE user = ?`;
@@ -208,6 +222,15 @@ export class Reader implements Reads {
   fullUsers(users: readonly UserId[], max: number): readonly UserId[] {
     const last = this.#db.query("SELECT 1 FROM memberships WHERE user = ? AND role IS NOT NULL LIMIT 1 OFFSET ?");
     return users.filter((user) => last.get(user, max - 1) !== null);
+  }
+
+  conversationsOf(user: UserId): readonly ConversationId[] {
+    const list = "SELECT conversation FROM memberships WHERE user = ? AND role IS NOT NULL ORDER BY conversation";
+    return this.#all<[ConversationId]>(list, user).map(([conversation]) => conversation);
+  }
+
+  featureLevel(): number {
+    return this.#one<[number]>("SELECT value FROM meta WHERE key = 'featureLevel'")?.[0] ?? 0;
   }
 
   readSync(user: UserId, after: ConversationId | null, limit: number, withCounts: boolean): SyncValues {

@@ -1,6 +1,7 @@
 // The main thread's side of reading: hands reads to the reading thread, starts it again when it dies.
 import type { Cancel, Clock } from "../lib/clock";
 import { AppError } from "../lib/errors";
+import { within } from "./deadline";
 import { WorkerFailure, WorkerLink } from "./sqlite-link";
 import { answers } from "./sqlite-answers";
 import { laneOf, lanes } from "./sqlite-lanes";
@@ -116,14 +117,7 @@ export class ReadLink {
 
   /** Waits for `decided`, but not for ever: rejects with `store_unavailable`. */
   async settled(decided: Promise<void>): Promise<void> {
-    const late = Promise.withResolvers<never>();
-    const error = new AppError("store_unavailable", "what an interrupted commit did is not known yet");
-    const cancel = this.#clock.after(settleMs, () => late.reject(error));
-    try {
-      await Promise.race([decided, late.promise]);
-    } finally {
-      cancel();
-    }
+    await within(this.#clock, settleMs, decided, "what an interrupted commit did is not known yet");
   }
 
   async close(): Promise<void> {

@@ -3,6 +3,7 @@
 import { systemClock } from "../lib/clock";
 import type { Clock } from "../lib/clock";
 import { AppError } from "../lib/errors";
+import { within } from "./deadline";
 import { type CommitObserver, CommitQueue } from "./sqlite-commits";
 import { backUp } from "./sqlite-backup";
 import { Checkpoints } from "./sqlite-checkpoints";
@@ -11,6 +12,7 @@ import { packConversation, packFeed, type PackedOutcome, unpackBatch, weigh } fr
 import { ReadLink } from "./sqlite-reads";
 import type { WriterStarted } from "./sqlite-messages";
 import type { Committed, ConversationWrite, FeedCommitted, FeedWrite, Range, RangeRequest, Store } from "./store";
+import { auditMsMax } from "./store";
 import { illFormedFeed, illFormedWrite } from "./write-checks";
 
 /** What a store is opened with. */
@@ -121,6 +123,8 @@ export class SqliteStore implements Store {
   };
 
   readonly audit: Store["audit"] = (...args) => this.#reads.read("audit", args);
+  readonly auditAll: Store["auditAll"] = (...args) =>
+    within(this.#clock, auditMsMax, this.#reads.read("auditAll", args), "the reading thread is busy");
   readonly readRanges: Store["readRanges"] = (...args) => this.#reads.read("readRanges", args);
   readonly findClientIds: Store["findClientIds"] = (...args) => this.#reads.read("findClientIds", args);
   readonly readMembers: Store["readMembers"] = (...args) => this.#reads.read("readMembers", args);
@@ -131,11 +135,23 @@ export class SqliteStore implements Store {
   readonly countReaders: Store["countReaders"] = (...args) => this.#reads.read("countReaders", args);
   readonly listOpen: Store["listOpen"] = (...args) => this.#reads.read("listOpen", args);
   readonly listAdvanced: Store["listAdvanced"] = (...args) => this.#reads.read("listAdvanced", args);
+  readonly readHeads: Store["readHeads"] = (...args) => this.#reads.read("readHeads", args);
   readonly readMemberships: Store["readMemberships"] = (...args) => this.#reads.read("readMemberships", args);
   readonly readFeed: Store["readFeed"] = (...args) => this.#reads.read("readFeed", args);
   readonly unknownUsers: Store["unknownUsers"] = (...args) => this.#reads.read("unknownUsers", args);
   readonly fullUsers: Store["fullUsers"] = (...args) => this.#reads.read("fullUsers", args);
+  readonly conversationsOf: Store["conversationsOf"] = (...args) => this.#reads.read("conversationsOf", args);
   readonly readSync: Store["readSync"] = (...args) => this.#reads.read("readSync", args);
+  readonly featureLevel: Store["featureLevel"] = (...args) => this.#reads.read("featureLevel", args);
+
+  async raiseFeatureLevel(to: number): Promise<number> {
+    try {
+      return unpackBatch(await this.#commits.ask("raise", to)) as number;
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new AppError("store_unavailable", `the feature level was not raised: ${reason}`, { cause: error });
+    }
+  }
 
   health(): { readonly writable: boolean; readonly reason: string | null } {
     const { reason } = this.#commits;

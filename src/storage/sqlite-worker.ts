@@ -35,6 +35,7 @@ function startWriter(file: string): Role {
   const operations: Record<string, (argument: unknown) => Uint8Array<ArrayBuffer>> = {
     commit: (batch) => packBatch(writer.commit(unpackBatch(batch as Uint8Array) as PackedWrite[])),
     claim: (partitions) => packBatch(writer.claim(partitions as number[])),
+    raise: (level) => packBatch(writer.raiseFeatureLevel(level as number)),
     probe: () => packBatch(writer.probe()),
     close: () => closed(db),
   };

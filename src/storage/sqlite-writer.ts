@@ -70,6 +70,20 @@ export class Writer {
     }
   }
 
+  /** Raises the feature level where it is lower; answers the one then in force. Throws SQLite's error where it cannot. */
+  raiseFeatureLevel(to: number): number {
+    this.#begin(lockWaitMs);
+    try {
+      const raise = `INSERT INTO meta VALUES('featureLevel', ?) ON CONFLICT DO UPDATE SET value = max(value, excluded.value)
+        RETURNING value`;
+      const { value } = this.#db.query(raise).get(to) as { value: number };
+      this.#db.run("COMMIT");
+      return value;
+    } finally {
+      this.#abandon();
+    }
+  }
+
   /** Writes something, durably, to learn whether writes go through. Answers why not, or null. */
   probe(waitMs = probeWaitMs): string | null {
     try {

@@ -1,6 +1,7 @@
 // The contract of the store port as a test suite: every driver passes it, every sentence of store.ts has a test here.
 // A driver's test file calls `storeContract`; its parts are the other `store-*.case.ts` files.
 import { describe } from "bun:test";
+import { clusterCases } from "./store-cluster.case";
 import { commitCases } from "./store-commit.case";
 import { cursorCases } from "./store-cursor.case";
 import { feedCases } from "./store-feed.case";
@@ -16,6 +17,7 @@ export function storeContract(name: string, open: OpenSubject): void {
   describe(`the ${name} store`, () => {
     describe("commit", () => commitCases(open));
     describe("fencing", () => fenceCases(open));
+    describe("in a cluster", () => clusterCases(open));
     describe("open and closed", () => openCases(open));
     describe("cursors and totals", () => cursorCases(open));
     describe("ranges", () => rangeCases(open));

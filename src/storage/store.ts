@@ -231,6 +231,16 @@ export interface Range {
   readonly scannedTo: Seq;
 }
 
+/** Where a log ends, as the head has it. */
+export interface HeadSeq {
+  readonly conversation: ConversationId;
+  readonly seq: Seq;
+  readonly open: boolean;
+}
+
+/** How long {@link Store.auditAll} takes at most, milliseconds: it is asked every 250. */
+export const auditMsMax = 1000;
+
 /**
  * Reads reject with an AppError `store_unavailable` when the store cannot answer; they never block a commit and go on
  * while writes are refused. Writes never reject: their outcome is a value.
@@ -243,6 +253,11 @@ export interface Store {
   claim(partitions: readonly number[]): Promise<Epoch>;
   /** Whether `epoch` is still the newest of this partition; what begins after the answer was asked is not covered. */
   audit(partition: number, epoch: Epoch): Promise<boolean>;
+  /**
+   * Partitions of `held` whose epoch is not the newest any more, in their order: one round trip, linearizable for each partition.
+   * With none: whether the store answers at all. Rejects where it cannot, after {@link auditMsMax} at the latest.
+   */
+  auditAll(held: readonly (readonly [partition: number, epoch: Epoch])[]): Promise<readonly number[]>;
 
   /**
    * Called by a conversation's activation, first of all. On return no older epoch can append to it any more.
@@ -292,6 +307,12 @@ export interface Store {
     limit: number,
   ): Promise<readonly { conversation: ConversationId; seq: Seq }[]>;
 
+  /**
+   * Where these logs end, as their heads have it; conversations that do not exist are left out, in no certain order. `open`: left
+   * open by an activation, and then only its owner knows. @param conversations at most 1,000
+   */
+  readHeads(conversations: readonly ConversationId[]): Promise<readonly HeadSeq[]>;
+
   /** Called by a user actor's activation, first of all; as {@link Store.openConversation}. Null: nobody by that id. */
   openFeed(user: UserId, epoch: Epoch): Promise<{ user: UserRow; devices: readonly DeviceRow[] } | null>;
   /** Called by the user's actor only, one call in flight each. */
@@ -307,8 +328,18 @@ export interface Store {
   unknownUsers(users: readonly UserId[]): Promise<readonly UserId[]>;
   /** Those of `users` who are in `max` or more conversations, as their feeds have it now. */
   fullUsers(users: readonly UserId[], max: number): Promise<readonly UserId[]>;
+  /** The conversations of every present membership, by id, ascending; from an index alone. */
+  conversationsOf(user: UserId): Promise<readonly ConversationId[]>;
   /** @param withCounts whether to bring the counters of every other membership too */
   readSync(user: UserId, after: ConversationId | null, limit: number, withCounts: boolean): Promise<SyncPage>;
+
+  /** The level of features that everything on this data may rely on; 0 until it was raised. May lag behind for a moment, never ahead. */
+  featureLevel(): Promise<number>;
+  /**
+   * Raises the level, durably, where it is below `to`; it never falls. Answers the level then in force. Copy, backup and restore carry it.
+   * Rejects with `store_unavailable` where it is not known to be raised; repeating is harmless.
+   */
+  raiseFeatureLevel(to: number): Promise<number>;
 
   /** Whether writes go through at present, and if not, why: for readiness and the log. */
   health(): { readonly writable: boolean; readonly reason: string | null };

@@ -40,6 +40,7 @@ export class MemoryData {
   readonly #feeds = new Map<UserId, Feed>();
   readonly #epochs = new Array<Epoch>(partitionCount).fill(0);
   #epochCounter = 0;
+  #featureLevel = 0;
 
   constructor(generation = "memory-1") {
     this.generation = generation;
@@ -53,6 +54,12 @@ export class MemoryData {
 
   epochOf(partition: number): Epoch {
     return this.#epochs[partition] ?? 0;
+  }
+
+  /** Raises the feature level where it is lower; answers the one then in force. */
+  raiseFeatureLevel(to: number): number {
+    this.#featureLevel = Math.max(this.#featureLevel, to);
+    return this.#featureLevel;
   }
 
   /** The log, or null where the conversation has no head. */

@@ -71,6 +71,11 @@ export class MemoryStore implements Store {
     return this.#read("audit", () => this.data.epochOf(partition) === epoch);
   }
 
+  readonly auditAll: Store["auditAll"] = (held) =>
+    this.#read("auditAll", () =>
+      held.filter(([partition, epoch]) => this.data.epochOf(partition) !== epoch).map(([partition]) => partition),
+    );
+
   commit(write: ConversationWrite): Promise<Committed> {
     const call: StoreCall = { kind: "commit", write };
     return this.#run(call, () => {
@@ -174,6 +179,14 @@ export class MemoryStore implements Store {
         .map(({ conversation, seq }) => ({ conversation, seq })),
     );
 
+  readonly readHeads: Store["readHeads"] = (conversations) =>
+    this.#read("readHeads", () =>
+      conversations.flatMap((conversation) => {
+        const head = this.data.log(conversation)?.head;
+        return head ? { conversation, seq: head.seq, open: head.openEpoch !== 0 } : [];
+      }),
+    );
+
   readonly openFeed: Store["openFeed"] = (user) =>
     this.#read("openFeed", () => {
       const feed = this.data.feed(user);
@@ -205,6 +218,17 @@ export class MemoryStore implements Store {
         return rows.filter(({ role }) => role !== null).length >= max;
       }),
     );
+
+  readonly conversationsOf: Store["conversationsOf"] = (user) =>
+    this.#read("conversationsOf", () => {
+      const rows = [...(this.data.feed(user)?.memberships.values() ?? [])].filter(({ role }) => role !== null);
+      return rows.map(({ conversation }) => conversation).sort();
+    });
+
+  readonly featureLevel: Store["featureLevel"] = () => this.#read("featureLevel", () => this.data.raiseFeatureLevel(0));
+
+  readonly raiseFeatureLevel: Store["raiseFeatureLevel"] = (to) =>
+    this.#read("raiseFeatureLevel", () => this.data.raiseFeatureLevel(to));
 
   readonly readSync: Store["readSync"] = (user, after, limit, withCounts) =>
     this.#read("readSync", () => syncOf(this.data, user, after, limit, withCounts));

@@ -61,6 +61,8 @@ async function meet(store: Store, epoch: Epoch): Promise<void> {
 
 async function readAll(store: Store, epoch: Epoch): Promise<void> {
   await store.audit(3, epoch);
+  await store.auditAll([]);
+  await store.auditAll([[3, epoch]]);
   await store.openConversation(room, epoch, 3);
   await store.openConversation(conversationNamed("none"), epoch, 3);
   const ranges = [
@@ -83,6 +85,9 @@ async function readAll(store: Store, epoch: Epoch): Promise<void> {
   await store.listOpen([1, 2], room, 5);
   await store.listAdvanced(null, 5);
   await store.listAdvanced(room, 5);
+  await store.readHeads([room, conversationNamed("none")]);
+  await store.conversationsOf(ada);
+  await store.raiseFeatureLevel(1);
   await store.openFeed(ada, epoch);
   await store.openFeed(cy, epoch);
   await store.readMemberships(ada, [room]);

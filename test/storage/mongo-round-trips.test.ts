@@ -99,6 +99,9 @@ describeWith("mongodb", "round trips to MongoDB", () => {
     const later = await next.claim([...Array(256).keys()]);
     await expectTold(world, "opening a closed conversation", () => next.openConversation(room, later, 64));
     await expectTold(world, "an audit of a partition", () => store.audit(1, epoch));
+    await expectTold(world, "an audit of all partitions", () =>
+      store.auditAll(Array.from({ length: 256 }, (_, partition) => [partition, epoch])),
+    );
   });
 
   test("a person: a change of their feed, and what they sync", async () => {
@@ -121,6 +124,12 @@ describeWith("mongodb", "round trips to MongoDB", () => {
       const requests = many.map((each) => range(each, { from: 2, limit: 1, scanMax: 1 }));
       const ranges = await store.readRanges(requests, 262_144);
       expect(ranges.every(({ scannedTo }) => scannedTo === 2)).toBe(true);
+    });
+    await expectTold(world, "where 500 logs end", async () => {
+      expect((await store.readHeads(many)).length).toBe(500);
+    });
+    await expectTold(world, "the conversations of a person", async () => {
+      expect(await store.conversationsOf(ada)).toEqual(many);
     });
     await expectTold(world, "a person's feed, from where a client stands", () => store.readFeed(ada, 1, 100));
   }, 30_000);
