@@ -28,8 +28,11 @@ export async function hello(call: Call, args: Args<"hello">): Promise<typeof ans
   session.state = "verifying";
   try {
     if (version !== protocolVersion) throw new AppError("unsupported_version");
+    const { signIns } = world.entrance;
+    signIns.assertRoom();
+    // Before its turn: keys that cannot be fetched hold nobody up.
     const proven = await prove(world, token);
-    await enter(session, proven, device, client?.platform ?? null, call.timeoutMs);
+    await signIns.pass(() => enter(session, proven, device, client?.platform ?? null, call.timeoutMs));
     world.meter.signedIn();
     session.capabilities = namedCapabilities(named ?? []);
     open(call, proven);

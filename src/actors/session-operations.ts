@@ -107,8 +107,13 @@ function countSends({ session, startedAt }: Call, outcomes: Results["send"]): vo
   meter.ackLatency(clock.monotonic() - startedAt);
 }
 
-async function sync(call: Call, [after, positions]: Args<"sync">): Promise<Answer<"sync">> {
+function sync(call: Call, args: Args<"sync">): Promise<Answer<"sync">> {
+  return call.session.world.entrance.syncs.pass(() => syncNow(call, args));
+}
+
+async function syncNow(call: Call, [after, positions]: Args<"sync">): Promise<Answer<"sync">> {
   const { session } = call;
+  if (session.state !== "open") return answered;
   // Interest comes first: what the feed says from here on is held until the answer has left.
   session.interested = true;
   session.syncing++;

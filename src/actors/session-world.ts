@@ -10,6 +10,7 @@ import type { ConversationId, DeviceId, UserId } from "../protocol/ids";
 import type { OperationName } from "../protocol/operations";
 import type { Store } from "../storage/store";
 import type { Router } from "./actor";
+import type { Entrance } from "./entrance";
 import type { RowSource } from "./rows";
 
 /**
@@ -159,6 +160,8 @@ export interface SessionWorld {
   readonly store: Store;
   readonly rows: RowSource;
   readonly directory: Directory;
+  /** What sign-ins and syncs pass through, so that many at once are bounded. */
+  readonly entrance: Entrance;
   /** Checks a token; never rejects. */
   readonly verifyToken: (token: string) => Promise<ProvenToken | RefusedToken>;
   /** Name and version of the server, for hello. */

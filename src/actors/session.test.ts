@@ -5,6 +5,7 @@ import { silentLog } from "../lib/log";
 import { createMetrics } from "../lib/metrics";
 import { settings } from "../lib/settings";
 import { decodeFrames, encode, packMessages } from "../protocol/codec";
+import { Entrance } from "./entrance";
 import { Session } from "./session";
 import type { SessionWorld } from "./session-world";
 
@@ -39,8 +40,10 @@ class World {
       opened: () => undefined,
       leave: (session: unknown) => this.left.push(session),
     };
+    const config = settings.parse({});
+    const meter = createMetrics();
     const world = {
-      clock: systemClock, log: silentLog(), meter: createMetrics(), settings: settings.parse({}), router, directory,
+      clock: systemClock, entrance: new Entrance({ clock: systemClock, settings: config, meter }), log: silentLog(), meter, settings: config, router, directory,
       store: { generation: "one" }, verifyToken: () => this.proof, server: "parley/test",
     }; // biome-ignore format: one object
     this.session = new Session(world as unknown as SessionWorld, line as never);

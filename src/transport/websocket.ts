@@ -2,6 +2,7 @@
 // Owned by server.ts, which mounts `fetchUpgrade` and `websocket`. Keeps G11: every connection is counted and bounded.
 import type { Server, ServerWebSocket, WebSocketHandler } from "bun";
 import type { Router } from "../actors/actor";
+import { Entrance } from "../actors/entrance";
 import { RowSource } from "../actors/rows";
 import { Session } from "../actors/session";
 import type { SessionMeter, SessionWorld } from "../actors/session-world";
@@ -41,6 +42,9 @@ const sweepMs = 1_000;
 const bufferedBytesMax = 512 * 1024 * 1024;
 /** Unsent bytes that a connection may always have. */
 const bufferedShareMin = 64 * 1024;
+
+/** When those who are sent away by a stop come back: not before `leastMs`, spread over `spreadMs`, or over more where they are many. */
+const comeBack = { leastMs: 100, spreadMs: 1_000, eachMs: 0.5 } as const;
 
 /** Connections that come or go before their garbage is worth a collection. */
 const churnMax = 2_000;
@@ -91,7 +95,9 @@ export class SocketServer {
     this.#outbox = new Outbox(clock, meter, config.connections.slowConsumerBytes);
     this.#admission = new Admission(config);
     const rows = new RowSource(router, store);
-    this.#world = { clock, log, meter, settings: config, router, store, rows, directory: hub, verifyToken, server };
+    const entrance = new Entrance({ clock, settings: config, meter });
+    const common = { clock, log, meter, settings: config, router, store, rows, verifyToken, server };
+    this.#world = { ...common, directory: hub, entrance };
     hub.start({ publish: (topic, frame) => this.#publish(topic, frame) }, rows);
     this.websocket = this.#handler();
     this.#sweepLater();
@@ -100,6 +106,11 @@ export class SocketServer {
   /** Sockets now, signed in or not. */
   get connections(): number {
     return this.#open.size;
+  }
+
+  /** Sign-ins and syncs that wait for their turn. */
+  get waiting(): number {
+    return this.#world.entrance.waiting;
   }
 
   /** Answers a request to the socket's path: undefined once upgraded, else the refusal. */
@@ -129,8 +140,10 @@ export class SocketServer {
     const gone = new Promise<void>((resolve) => {
       this.#whenEmpty = resolve;
     });
-    // Spread over a second, so that a restart is not met by everybody at once.
-    for (const { session } of [...this.#open]) session?.end("goingAway", 100 + Math.floor(Math.random() * 1_000));
+    // Spread, so that a restart is not met by everybody at once.
+    const spreadMs = Math.max(comeBack.spreadMs, this.#open.size * comeBack.eachMs);
+    const comeBackMs = (): number => comeBack.leastMs + Math.floor(Math.random() * spreadMs);
+    for (const { session } of [...this.#open]) session?.end("goingAway", comeBackMs());
     if (this.#open.size === 0) return this.stop();
     const cancel = this.#deps.clock.after(deadlineMs, () => this.#whenEmpty?.());
     await gone;

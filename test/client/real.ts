@@ -12,15 +12,18 @@ import type { RunningServer } from "../../src/server";
 /** Disposing stops the server and removes its data. */
 export class Home implements AsyncDisposable {
   readonly #folder: string;
+  readonly #environment: Readonly<Record<string, string>>;
   #port = 0;
   #server: RunningServer | null = null;
 
-  private constructor(folder: string) {
+  private constructor(folder: string, environment: Readonly<Record<string, string>>) {
     this.#folder = folder;
+    this.#environment = environment;
   }
 
-  static async open(): Promise<Home> {
-    const home = new Home(await mkdtemp(join(tmpdir(), "parley-client-")));
+  /** @param environment settings beside those of the place */
+  static async open(environment: Readonly<Record<string, string>> = {}): Promise<Home> {
+    const home = new Home(await mkdtemp(join(tmpdir(), "parley-client-")), environment);
     await home.start();
     return home;
   }
@@ -35,6 +38,7 @@ export class Home implements AsyncDisposable {
 
   async start(): Promise<void> {
     const environment = {
+      ...this.#environment,
       PARLEY_PORT: String(this.#port),
       PARLEY_DATA_DIR: join(this.#folder, "data"),
       PARLEY_LOG_LEVEL: "silent",
