@@ -8,7 +8,11 @@ import { defaultUser } from "./cli/connect";
 import { CommandFailure, exitCodes, reasonOf } from "./cli/context";
 import type { CommandContext } from "./cli/context";
 import { runHistory, runSend, runTail } from "./cli/messages";
+import { parentOf } from "./cli/parent";
 import { runServe } from "./cli/serve";
+import { runServeNode } from "./cli/serve-node";
+import { runServeNodes } from "./cli/serve-nodes";
+import type { ServeNodesOptions } from "./cli/serve-nodes";
 import { runConfig } from "./cli/show-config";
 import { runToken } from "./cli/token";
 import { configureFailpoints } from "./lib/failpoints";
@@ -33,14 +37,28 @@ function createProgram(context: CommandContext): Command {
   return program;
 }
 
-function addServerCommands(program: Command, context: CommandContext): void {
-  program
-    .command("serve")
-    .description("run the server in the foreground")
+function serving(program: Command, name: string, settings: { readonly hidden?: boolean } = {}): Command {
+  return program
+    .command(name, settings)
     .option("--host <address>", "address to listen on")
     .option("--port <number>", "port to listen on; 0 takes a free one")
-    .option("--data <folder>", "folder of everything that is kept")
-    .action((_, command: Command) => runServe(context, command.optsWithGlobals()));
+    .option("--data <folder>", "folder of everything that is kept");
+}
+
+function addServerCommands(program: Command, context: CommandContext): void {
+  serving(program, "serve")
+    .description("run the server in the foreground; with --nodes several of them behind one port")
+    .option("--nodes <number>", "run this many nodes of a cluster on this machine, and look after them")
+    .option("--admin-port <number>", "with --nodes: the first node's own port on loopback; the next has the next one")
+    .action((_, command: Command) => {
+      const options = command.optsWithGlobals<ServeNodesOptions>();
+      return options.nodes === undefined ? runServe(context, options) : runServeNodes(context, options);
+    });
+  serving(program, "serve-node", { hidden: true })
+    .description("one of several nodes, started by serve --nodes")
+    .requiredOption("--name <name>", "name of the node")
+    .requiredOption("--admin-port <number>", "port of its own on loopback")
+    .action((_, command: Command) => runServeNode(context, command.optsWithGlobals()));
   program
     .command("config")
     .description("show the effective configuration, secrets masked")
@@ -110,8 +128,10 @@ function addMessageCommands(program: Command, context: CommandContext): void {
 
 function createContext(): CommandContext {
   const stop = new AbortController();
+  const abort = (): void => stop.abort();
   // A terminal and npm may both pass on the same Ctrl-C, so a repeated signal changes nothing: stopping is bounded anyway.
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => stop.abort());
+  const onSignals = { SIGINT: abort, SIGTERM: abort, SIGHUP: abort };
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => onSignals[signal]());
   const interactive = process.stderr.isTTY === true;
   const redraw = (line: string | null): void =>
     void process.stderr.write(line === null ? "\r\u001b[K" : `\r\u001b[K${line}`);
@@ -123,6 +143,11 @@ function createContext(): CommandContext {
     say: (line) => void process.stderr.write(`${line}\n`),
     progress: interactive ? redraw : () => undefined,
     stopped: stop.signal,
+    onSignal: (signal, call) => {
+      onSignals[signal] = call;
+    },
+    program: [process.execPath, import.meta.path],
+    parent: parentOf(process),
   };
 }
 

@@ -31,6 +31,14 @@ export class CommandFailure extends Error {
   }
 }
 
+/** The process that started this one, through the channel that it made. */
+export interface ParentProcess {
+  /** False: not sent, as it has not taken the message before yet, or is gone. */
+  send(message: object): boolean;
+  /** Called once when it is gone. */
+  onGone(call: () => void): void;
+}
+
 /** The world of one command. */
 export interface CommandContext {
   readonly environment: Readonly<Record<string, string | undefined>>;
@@ -46,6 +54,12 @@ export interface CommandContext {
   readonly progress: (line: string | null) => void;
   /** Aborted by SIGINT, SIGTERM and SIGHUP. */
   readonly stopped: AbortSignal;
+  /** Has a signal do something else from now on. */
+  readonly onSignal: (signal: "SIGINT" | "SIGHUP", call: () => void) => void;
+  /** How this program is started again: the program and its first arguments. */
+  readonly program: readonly string[];
+  /** Null where whoever started this process made no channel to it. */
+  readonly parent: ParentProcess | null;
 }
 
 /** Options that every command has. */

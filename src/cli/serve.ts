@@ -3,8 +3,9 @@ import { maskPassword } from "../lib/config";
 import { isLoopback } from "../lib/settings";
 import type { Config } from "../lib/settings";
 import { startServer } from "../server";
-import type { RunningServer } from "../server";
+import type { RunningServer, ServerOverrides } from "../server";
 import { createLog } from "../lib/log";
+import type { Log } from "../lib/log";
 import { CommandFailure, exitCodes, readConfig } from "./context";
 import type { CommandContext, CommonOptions, Overrides } from "./context";
 
@@ -17,22 +18,46 @@ export interface ServeOptions extends CommonOptions {
 
 /** Runs until stopped, also where it is still starting. Fails with exit code 3 where another server fenced this one. */
 export async function runServe(context: CommandContext, options: ServeOptions): Promise<void> {
-  const overrides: Overrides = {
-    PARLEY_HOST: ["--host", options.host],
-    PARLEY_PORT: ["--port", options.port],
-    PARLEY_DATA_DIR: ["--data", options.data],
+  const config = await readConfig(context, options, overridesOf(options));
+  await serveUntil({
+    config,
+    log: createLog(config),
+    version: context.version,
+    stopped: context.stopped,
+    onReady: (server) => greet(context, server, placeOf(config)),
+  });
+}
+
+/** The settings that the command line may set. */
+export function overridesOf({ host, port, data }: ServeOptions): Overrides {
+  return {
+    PARLEY_HOST: ["--host", host],
+    PARLEY_PORT: ["--port", port],
+    PARLEY_DATA_DIR: ["--data", data],
   };
-  const config = await readConfig(context, options, overrides);
-  const log = createLog(config);
-  const starting = startServer(config, { log, version: context.version });
-  const server = await Promise.race([starting, whenStopped(context.stopped)]);
+}
+
+/** What {@link serveUntil} runs. */
+export interface Serving extends Pick<ServerOverrides, "node"> {
+  readonly config: Config;
+  readonly log: Log;
+  readonly version: string;
+  readonly stopped: AbortSignal;
+  /** Called once, when clients may come. */
+  readonly onReady: (server: RunningServer) => void;
+}
+
+/** Runs one server of this process until `stopped`; see {@link runServe}. */
+export async function serveUntil({ config, log, stopped, onReady, ...overrides }: Serving): Promise<void> {
+  const starting = startServer(config, { log, ...overrides });
+  const server = await Promise.race([starting, whenStopped(stopped)]);
   if (server === "stopped") {
     // Perhaps it waits for its database. Ending it here is no worse than a crash, which every step of a start survives.
     starting.catch(() => undefined);
     return log.info("stopped before it was ready");
   }
-  greet(context, server, placeOf(config));
-  const why = await Promise.race([server.ended, whenStopped(context.stopped)]);
+  onReady(server);
+  const why = await Promise.race([server.ended, whenStopped(stopped)]);
   await server.stop();
   if (why === "fenced") {
     const said = "another server opened the same data and took over; this one has stopped";
@@ -49,14 +74,21 @@ function whenStopped(signal: AbortSignal): Promise<"stopped"> {
 }
 
 /** Where everything is kept, for a person: the folder, or the store that is not in it. */
-function placeOf({ store, dataDir }: Pick<Config, "store" | "dataDir">): string {
+export function placeOf({ store, dataDir }: Pick<Config, "store" | "dataDir">): string {
   return store === "sqlite" ? dataDir : maskPassword(store);
 }
 
-/** Says where to look and how to stop; the log says it too, for machines. */
-function greet(context: CommandContext, server: RunningServer, data: string): void {
+/** What a greeting tells; the log says it too, for machines. */
+interface Greeting {
+  readonly url: string;
+  /** Whether demo sign-in is offered. */
+  readonly demo: boolean;
+}
+
+/** Says where to look and how to stop. */
+export function greet(context: CommandContext, server: Greeting, data: string, beside = ""): void {
   context.say("");
-  context.say(`  Parley ${context.version} is ready at ${server.url}`);
+  context.say(`  Parley ${context.version} is ready at ${server.url}${beside}`);
   if (server.demo) context.say("  Open it in two windows and sign in as two people (demo sign-in, this machine only).");
   context.say(`  Data: ${data}   Stop: Ctrl-C`);
   if (!isLoopback(new URL(server.url).hostname))
