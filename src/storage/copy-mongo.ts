@@ -144,7 +144,10 @@ class MongoSource extends MongoRows implements TransferSource {
       throw new CopyError("refused", `${this.name} holds an unfinished copy; finish it, or drop the database`);
     }
     await this.#checkSchema();
-    return { store: "mongodb", generation, epoch: Number((await this.meta("epoch")) ?? 0) };
+    const [epoch, featureLevel] = [await this.meta("epoch"), await this.meta("featureLevel")].map((each) =>
+      Number(each ?? 0),
+    );
+    return { store: "mongodb", generation, epoch: epoch ?? 0, featureLevel: featureLevel ?? 0 };
   }
 
   async #checkSchema(): Promise<void> {
@@ -220,12 +223,13 @@ class MongoTarget extends MongoRows implements TransferTarget {
     if (next) await this.#move({ kind: next, after: null });
   }
 
-  async finish({ generation, epoch }: CopyEnd): Promise<void> {
+  async finish({ generation, epoch, featureLevel }: CopyEnd): Promise<void> {
     const from = this.#from;
     if (from === null) throw new Error("a copy is begun before it is finished");
     await this.#commands.update("meta", [
       { q: { _id: "generation" }, u: { $set: { value: generation } }, upsert: true },
       { q: { _id: "epoch" }, u: { $max: { value: epoch } }, upsert: true },
+      { q: { _id: "featureLevel" }, u: { $max: { value: featureLevel } }, upsert: true },
     ]);
     failpoint("copy.done");
     const value: EndMarker = { from, epoch: Number(await this.meta("epoch")) };

@@ -67,14 +67,14 @@ export async function copyStopped(options: CopyOptions): Promise<Copied> {
   const run = new Run(options);
   const end = endOf(options, from);
   if (begun.state === "done") {
-    return { ...end, wasDone: true, resumed: false, sums: await run.sumsOf(source), settled: nothingSettled };
+    return { ...copiedTo(end), wasDone: true, resumed: false, sums: await run.sumsOf(source), settled: nothingSettled };
   }
   await run.copyFrom(begun.state === "resumed" ? begun.position : { kind: "users", after: null });
   const sums = await run.compare();
   await expectUnused(source, from);
   failpoint("copy.compared");
   const settled = await finish(options, end);
-  return { ...end, wasDone: false, resumed: begun.state === "resumed", sums, settled };
+  return { ...copiedTo(end), wasDone: false, resumed: begun.state === "resumed", sums, settled };
 }
 
 /**
@@ -93,10 +93,10 @@ export async function copyOnline(options: CopyOptions & { readonly target: Settl
   }
   const sums = await run.copyAll();
   // Epochs that were taken meanwhile may stand in heads that were read late.
-  const { epoch } = await source.state();
-  const end = endOf(options, { ...from, epoch });
+  const { epoch, featureLevel } = await source.state();
+  const end = endOf(options, { ...from, epoch, featureLevel });
   const settled = await target.settleAndFinish(end, true);
-  return { ...end, wasDone: false, resumed: false, sums, settled };
+  return { ...copiedTo(end), wasDone: false, resumed: false, sums, settled };
 }
 
 async function finish({ source, target }: CopyOptions, end: CopyEnd): Promise<Settled> {
@@ -109,7 +109,12 @@ function endOf({ generation, epochLeap }: CopyOptions, from: TransferState): Cop
   return {
     generation: generation === "kept" ? from.generation : crypto.randomUUID(),
     epoch: from.epoch + epochLeap,
+    featureLevel: from.featureLevel,
   };
+}
+
+function copiedTo({ generation, epoch }: CopyEnd): Pick<Copied, "generation" | "epoch"> {
+  return { generation, epoch };
 }
 
 function settles(target: TransferTarget | SettlingTarget): target is SettlingTarget {

@@ -62,7 +62,9 @@ export class SqliteRows {
   }
 
   state(): TransferState {
-    return { store: "sqlite", generation: String(this.meta("generation")), epoch: Number(this.meta("epochCounter")) };
+    const number = (key: string): number => Number(this.meta(key) ?? 0);
+    const [epoch, featureLevel] = [number("epochCounter"), number("featureLevel")];
+    return { store: "sqlite", generation: String(this.meta("generation")), epoch, featureLevel };
   }
 
   /** A value of the table `meta`, or null. */

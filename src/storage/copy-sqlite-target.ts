@@ -108,16 +108,17 @@ class SqliteTarget implements SettlingTarget {
   }
 
   /** In one transaction: what a comparison sees is either what was copied, or done. */
-  #finish<T>({ generation, epoch }: CopyEnd, settle: (db: Database, from: TransferState) => T): T {
+  #finish<T>({ generation, epoch, featureLevel }: CopyEnd, settle: (db: Database, from: TransferState) => T): T {
     const opened = this.#db;
     const from = opened.marker()?.from;
     if (!from) throw new CopyError("failed", `${this.#partial} lost what it is a copy of; remove it and copy again`);
     const settled = opened.inTransaction((db) => {
       const done = settle(db, from);
       checkWhole(db, this.name);
-      using set = db.prepare("UPDATE meta SET value = ? WHERE key = ?");
-      set.run(generation, "generation");
-      set.run(epoch, "epochCounter");
+      using set = db.prepare("INSERT INTO meta VALUES(?, ?) ON CONFLICT DO UPDATE SET value = excluded.value");
+      set.run("generation", generation);
+      set.run("epochCounter", epoch);
+      set.run("featureLevel", featureLevel);
       dropSideTables(db);
       opened.mark({ state: "done", from, position: { kind: "entries", after: null }, epoch });
       failpoint("copy.settled");

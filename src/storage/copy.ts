@@ -99,6 +99,8 @@ export interface TransferState {
   readonly generation: string;
   /** The epoch counter: it rises whenever a server starts or takes over. */
   readonly epoch: number;
+  /** See `Store.featureLevel`: rows may be of a form that no older program reads. */
+  readonly featureLevel: number;
 }
 
 /** A data set that is read. Its methods reject with a {@link CopyError} or the store's own error. */
@@ -132,6 +134,7 @@ export interface CopyEnd {
   readonly generation: string;
   /** The counter goes on from here, or from the target's own where that is higher. */
   readonly epoch: number;
+  readonly featureLevel: number;
 }
 
 /**

@@ -23,6 +23,7 @@ test("a copy holds every row, the generation and an epoch counter that is not lo
   const store = await openSqliteStore({ file: world.path("to.sqlite") });
   try {
     expect(store.generation).toBe(copied.generation);
+    expect(await store.featureLevel()).toBe(2);
     expect(await compareProjections(store)).toMatchObject({ conversations: 12, faults: [] });
     expect(await store.claim(allPartitions)).toBe(3);
   } finally {
@@ -137,7 +138,7 @@ test("two copies into one file exclude each other", async () => {
   await copyFile(from, world.path("again.sqlite"));
   const to = world.path("to.sqlite");
   const first = createSqliteTarget({ file: to, resumable: true });
-  await first.begin({ store: "sqlite", generation: "another", epoch: 1 });
+  await first.begin({ store: "sqlite", generation: "another", epoch: 1, featureLevel: 0 });
   await expect(movedFile(from, to)).rejects.toThrow("is being written by another copy");
   await first.close();
   await expect(movedFile(from, to)).rejects.toThrow("an unfinished copy of something else");
