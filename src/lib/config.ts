@@ -157,6 +157,13 @@ function findClash(config: Config, all: readonly Setting[], given: ReadonlyMap<s
   if (secret === null && keys.length === 0 && algorithm !== null) {
     return `${name("auth.algorithm")}: given "${algorithm}" without a key; allowed: with auth.secret, auth.jwksUrl or auth.jwksFile`;
   }
+  if ((config.natsTlsCert === null) !== (config.natsTlsKey === null)) {
+    const alone = config.natsTlsCert === null ? "natsTlsKey" : "natsTlsCert";
+    return `${name(alone)}: given alone; allowed: natsTlsCert and natsTlsKey together`;
+  }
+  if (config.natsCredentials !== null && config.nats?.includes("@")) {
+    return `${name("natsCredentials")}: given with a password or token in ${name("nats")}; allowed: one of them`;
+  }
   if ("direct" in config.types) return `types.direct: given; allowed: every name but direct, whose rules are fixed`;
   return null;
 }
@@ -197,6 +204,7 @@ export function maskConfig(config: Config): Config {
   for (const setting of listSettings()) {
     const value = valueAt(masked, setting.path);
     if (setting.secret === "password") setAt(masked, setting.path, maskPassword(String(value)));
+    else if (setting.secret === "passwords" && value !== null) setAt(masked, setting.path, maskServers(String(value)));
     else if (setting.secret && value !== null) setAt(masked, setting.path, "***");
   }
   return masked;
@@ -210,6 +218,13 @@ export function maskPassword(address: string): string {
   return address
     .replace(/^([a-z][a-z0-9+.-]*:\/\/[^:@/]*):.*@/is, "$1:***@")
     .replace(/([?&][^=&]*(?:password|token|secret|authMechanismProperties)[^=&]*)=[^&]*/gi, "$1=***");
+}
+
+/** A list of NATS servers as it may be shown. A name without a password behind it is a token. */
+export function maskServers(list: string): string {
+  const mask = (server: string): string =>
+    server.replace(/^(\s*[a-z]+:\/\/)([^:@]*:)?[^@]*@/i, (_, scheme: string, user = "") => `${scheme}${user}***@`);
+  return list.split(",").map(mask).join(",");
 }
 
 /** Whether tokens can be checked by a key of the operator; without one there is only the demo, on loopback. */

@@ -9,8 +9,8 @@ export interface SettingNotes {
   readonly says: string;
   /** What may be given, in words that follow "allowed:". */
   readonly allowed: string;
-  /** Shown only as a mask; `password`: an address whose password alone is masked. */
-  readonly secret: boolean | "password";
+  /** Shown only as a mask; `password`: an address whose password alone is masked; `passwords`: a list of such addresses. */
+  readonly secret: boolean | "password" | "passwords";
   /** How text of the environment becomes a value; `null`: settable in the file only. */
   readonly fromText: ((text: string) => unknown) | null;
 }
@@ -73,6 +73,14 @@ function isCache(text: string): boolean {
   return hostname !== "" && /^(\/\d{0,4})?$/.test(pathname) && search === "" && hash === "";
 }
 
+/** Servers of one cluster, which take the same name and password, or token; the library would silently leave out anything else. */
+function isNats(text: string): boolean {
+  const servers = text.split(",").map((part) => part.trim());
+  const parts = servers.map((server) => /^(?:nats|tls):\/\/(?:([^@/?#\s]+)@)?[^@/?#\s]+$/.exec(server));
+  if (parts.some((part, i) => part === null || !URL.canParse(servers[i] ?? ""))) return false;
+  return new Set(parts.map((part) => part?.[1] ?? "")).size === 1;
+}
+
 /** Whether only this machine can reach a server listening on `host`. */
 export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || host === "[::1]" || /^127(\.\d{1,3}){3}$/.test(host);
@@ -127,14 +135,6 @@ const connections = z.strictObject({
     10_000,
     "Most requests of one connection waiting for their answer; past it the connection is closed.",
   ),
-});
-
-const rates = z.strictObject({
-  sessionPerSecond: whole(200, 1, 1_000_000, "Requests per second of one connection, on average."),
-  sessionBurst: whole(1_000, 1, 1_000_000, "Requests of one connection at once."),
-  userPerSecond: whole(500, 1, 1_000_000, "Requests per second of one person over all connections, on average."),
-  userBurst: whole(2_000, 1, 1_000_000, "Requests of one person at once."),
-});
   signInsMax: whole(128, 1, 100_000, "Most sign-ins under way at once; others wait for their turn."),
   syncsMax: whole(128, 1, 100_000, "Most syncs under way at once; others wait for their turn."),
   turnQueueMax: whole(
@@ -144,6 +144,14 @@ const rates = z.strictObject({
     "Most sign-ins waiting for their turn, and most syncs; past it a client is told when to come again.",
   ),
   turnWaitMs: whole(4_000, 10, 60_000, "How long one waits for its turn before it is told so, milliseconds."),
+});
+
+const rates = z.strictObject({
+  sessionPerSecond: whole(200, 1, 1_000_000, "Requests per second of one connection, on average."),
+  sessionBurst: whole(1_000, 1, 1_000_000, "Requests of one connection at once."),
+  userPerSecond: whole(500, 1, 1_000_000, "Requests per second of one person over all connections, on average."),
+  userBurst: whole(2_000, 1, 1_000_000, "Requests of one person at once."),
+});
 
 const actors = z.strictObject({
   conversationsActive: whole(
@@ -249,6 +257,24 @@ export const settings = z.strictObject({
     "1 to 64 of A-Z a-z 0-9 . _ : -",
   ),
   cacheEntriesMax: whole(100_000, 1, 10_000_000, "Most entries of the memory cache; each takes a few hundred bytes."),
+  nats: leaf(
+    z.string().max(4096).refine(isNats).nullable().default(null),
+    "NATS servers that join this node to others with the same store; unset: it is alone. All with the same user and password, or token.",
+    "nats://[USER:PASSWORD@ or TOKEN@]HOST[:PORT], or tls://…, several separated by commas",
+    { secret: "passwords" },
+  ),
+  natsPrefix: leaf(
+    z
+      .string()
+      .regex(/^[A-Za-z0-9_-]{1,64}$/)
+      .default("parley"),
+    "Begins every subject and bucket in NATS, so that deployments do not meet.",
+    "1 to 64 of A-Z a-z 0-9 _ -",
+  ),
+  natsCredentials: optionalText("File with the credentials (JWT and key) of a NATS account.", "a path", isText),
+  natsTlsCa: optionalText("File with the certificates that sign those of the NATS servers.", "a path", isText),
+  natsTlsCert: optionalText("File with this node's certificate for NATS; goes with a key.", "a path", isText),
+  natsTlsKey: optionalText("File with the key of that certificate.", "a path", isText),
   logLevel: choice(
     "info",
     ["trace", "debug", "info", "warn", "error", "fatal", "silent"],

@@ -1,0 +1,112 @@
+// One bucket of a cluster's placement, over JetStream. Implements the port that leases and claims are written through.
+// Compare-and-set alone decides; there is no reading of one key but to write over what was deleted.
+import type { KeyValue, KvWatch, KvWatcher, KvWritten } from "../actors/placement-kv";
+import { ensureBucket } from "./nats-bucket";
+import type { BucketPlan } from "./nats-bucket";
+import type { NatsLink } from "./nats-connection";
+import { jetStreamErrors, recordOf } from "./nats-jetstream";
+import type { JetStream, JetStreamAnswer } from "./nats-jetstream";
+import { BucketWatch } from "./nats-watch";
+
+/** What a bucket's handle is made of. */
+export interface NatsKeyValueOptions {
+  readonly link: NatsLink;
+  readonly jetStream: JetStream;
+  readonly plan: BucketPlan;
+  /** A subject of this handle's own, under which its watch hears. */
+  readonly inbox: string;
+}
+
+/** What stands under a key, by its leader. */
+export interface KvEntry {
+  readonly value: string | null;
+  readonly revision: number;
+}
+
+const encoder = new TextEncoder();
+const nothing = new Uint8Array(0);
+const expected = "Nats-Expected-Last-Subject-Sequence";
+
+/** See the head of this file. */
+export class NatsKeyValue implements KeyValue {
+  readonly #options: NatsKeyValueOptions;
+  #ensuring: Promise<boolean> | null = null;
+
+  constructor(options: NatsKeyValueOptions) {
+    this.#options = options;
+  }
+
+  async update(key: string, value: string, revision: number): Promise<KvWritten> {
+    const bytes = encoder.encode(value);
+    const written = await this.#write(key, bytes, { [expected]: String(revision) });
+    if (revision !== 0 || written.outcome !== "conflict") return written;
+    // A deleted key leaves a mark, and a revision. The comparison decides, also where the mark is not the newest any more.
+    const there = await this.read(key);
+    if (there === null || there.value !== null) return written;
+    return this.#write(key, bytes, { [expected]: String(there.revision) });
+  }
+
+  put(key: string, value: string): Promise<KvWritten> {
+    return this.#write(key, encoder.encode(value), {});
+  }
+
+  async delete(key: string, revision: number | null): Promise<void> {
+    const at = revision === null ? {} : { [expected]: String(revision) };
+    await this.#write(key, nothing, { "KV-Operation": "DEL", ...at });
+  }
+
+  watch(watcher: KvWatcher): KvWatch {
+    const { link, jetStream, plan, inbox } = this.#options;
+    const ensure = (): Promise<boolean> => this.#ensure();
+    return new BucketWatch({ link, jetStream, bucket: plan.name, inbox, watcher, ensure });
+  }
+
+  /** What the bucket's leader says stands there; null: nothing, or it did not say. Nothing may be decided by it without a comparison. */
+  async read(key: string): Promise<KvEntry | null> {
+    const { jetStream, plan } = this.#options;
+    const body = { last_by_subj: this.#subject(key) };
+    const answer = await jetStream.call(`STREAM.MSG.GET.KV_${plan.name}`, body);
+    const message = answer.outcome === "done" ? recordOf(answer.value["message"]) : null;
+    if (message === null) return null;
+    const marks = Buffer.from(String(message["hdrs"] ?? ""), "base64").toString();
+    const value = Buffer.from(String(message["data"] ?? ""), "base64").toString();
+    const deleted = /^(KV-Operation|Nats-Marker-Reason):/im.test(marks);
+    return { value: deleted ? null : value, revision: Number(message["seq"]) };
+  }
+
+  async #write(key: string, bytes: Uint8Array, marks: Readonly<Record<string, string>>): Promise<KvWritten> {
+    const answer = await this.#options.jetStream.write(this.#subject(key), bytes, marks);
+    if (answer.outcome === "done") return { outcome: "written", revision: Number(answer.value["seq"]) };
+    if (answer.outcome === "refused" && answer.number === jetStreamErrors.wrongLastSequence)
+      return { outcome: "conflict" };
+    if (answer.outcome !== "silent") this.#missed(key, answer);
+    return { outcome: "unknown" };
+  }
+
+  /** Nobody takes what is written: the bucket is gone, or without a leader. */
+  #missed(key: string, answer: JetStreamAnswer): void {
+    if (answer.outcome === "absent") void this.#ensure();
+    else if (answer.outcome === "refused")
+      this.#options.link.log.warn({ bucket: this.#options.plan.name, key, reason: answer.says }, "a write was refused");
+  }
+
+  /** One at a time. */
+  #ensure(): Promise<boolean> {
+    const { jetStream, plan, link } = this.#options;
+    this.#ensuring ??= ensureBucket(jetStream, plan, true)
+      .then((ensured) => {
+        if (ensured.outcome === "ready" && ensured.created)
+          link.log.warn({ bucket: plan.name }, "a bucket was gone and is made anew");
+        if (ensured.outcome === "unfit") link.log.error({ reason: ensured.says }, "a bucket cannot be used");
+        return ensured.outcome === "ready";
+      })
+      .finally(() => {
+        this.#ensuring = null;
+      });
+    return this.#ensuring;
+  }
+
+  #subject(key: string): string {
+    return `$KV.${this.#options.plan.name}.${key}`;
+  }
+}

@@ -1,0 +1,166 @@
+// A node's place on NATS: the connection, the messages between nodes, and the two buckets of placement. Opened once a process.
+// A node that cannot join says why at start; afterwards nothing here throws, whatever becomes of the servers.
+import { nuid } from "@nats-io/transport-node";
+import type { Bus } from "../actors/bus";
+import { placementTimes } from "../actors/placement-events";
+import type { Clock } from "../lib/clock";
+import type { Log } from "../lib/log";
+import { ClusterRefusal } from "./cluster-refusal";
+import type { NatsSettings } from "./nats-address";
+import { ensureBucket } from "./nats-bucket";
+import type { BucketPlan, Ensured } from "./nats-bucket";
+import { NatsBus } from "./nats-bus";
+import { natsLimits, NatsLink } from "./nats-connection";
+import type { NatsStats } from "./nats-connection";
+import { JetStream, jetStreamErrors } from "./nats-jetstream";
+import { NatsKeyValue } from "./nats-kv";
+import { NatsRequests } from "./nats-requests";
+
+/** What {@link openNats} needs. */
+export interface NatsOptions {
+  /** With servers: `nats` is not null. */
+  readonly settings: NatsSettings;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** How long starting waits for what may come yet, milliseconds. */
+  readonly startMs?: number;
+}
+
+/** A node that is connected to its cluster. */
+export interface NatsNode {
+  readonly bus: Bus;
+  /** Whose each partition is; also the cluster's note. */
+  readonly claims: NatsKeyValue;
+  /** Who is there. */
+  readonly members: NatsKeyValue;
+  readonly serverVersion: string;
+  /** Whether the NATS server belongs to a cluster. */
+  readonly clustered: boolean;
+  /** The largest message in bytes. */
+  readonly maxBytes: number;
+  stats(): NatsStats;
+  /** Sends what waits, and leaves. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Copies of a bucket in a cluster. */
+const replicas = 3;
+/** The first release whose clusters compare soundly before they write. */
+const clusterVersionMin = [2, 11] as const;
+/** How long the check of what this account may do waits, milliseconds. */
+const probeMs = 2000;
+const retryMs = 250;
+
+/** Connects and finds the buckets, or makes them. Rejects with a {@link ClusterRefusal} where this node cannot join. */
+export async function openNats({ settings, clock, log, startMs = natsLimits.startMs }: NatsOptions): Promise<NatsNode> {
+  const link = await NatsLink.open({ settings, clock, log, startMs });
+  try {
+    return await join(link, settings.natsPrefix, clock.monotonic() + startMs);
+  } catch (error) {
+    await link.close();
+    throw error;
+  }
+}
+
+async function join(link: NatsLink, prefix: string, deadline: number): Promise<NatsNode> {
+  const complaints: string[] = [];
+  link.onComplaint((text) => void (complaints.length < 10 && complaints.push(text)));
+  const inbox = `${prefix}.inbox.${nuid.next()}`;
+  const requests = new NatsRequests(link, inbox);
+  const jetStream = new JetStream(requests);
+  const clustered = Boolean(link.info.cluster);
+  checkServer(link);
+  const bus = new NatsBus(link, requests, prefix);
+  await probe(bus, prefix, complaints);
+  const bucket = async (name: string, plan: Pick<BucketPlan, "storage" | "lifeMs">): Promise<NatsKeyValue> => {
+    const full = { name: `${prefix}-${name}`, replicas: clustered ? replicas : 1, ...plan };
+    await provide(link, jetStream, full, deadline, complaints);
+    return new NatsKeyValue({ link, jetStream, plan: full, inbox: `${inbox}.${name}` });
+  };
+  const claims = await bucket("claims", { storage: "file", lifeMs: 0 });
+  const members = await bucket("members", { storage: "memory", lifeMs: placementTimes.ttlMs });
+  return {
+    bus,
+    claims,
+    members,
+    clustered,
+    get serverVersion() {
+      return link.info.version;
+    },
+    get maxBytes() {
+      return link.info.max_payload;
+    },
+    stats: () => link.stats(),
+    close: () => link.close(),
+  };
+}
+
+function checkServer({ info }: NatsLink): void {
+  const { version, max_payload: payload, cluster } = info;
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  const [majorMin, minorMin] = clusterVersionMin;
+  if (cluster && (major < majorMin || (major === majorMin && minor < minorMin))) {
+    throw new ClusterRefusal(
+      `the NATS servers are a cluster of version ${version}, in which two nodes may both own a partition; ` +
+        `upgrade them to ${clusterVersionMin.join(".")} or newer, or use one server alone`,
+    );
+  }
+  if (payload < natsLimits.payloadMin) {
+    throw new ClusterRefusal(
+      `the NATS server takes messages of ${payload} bytes at most; set its max_payload to ${natsLimits.payloadMin} or more`,
+    );
+  }
+}
+
+/** Whether this account may do what a node does: listen for a partition, ask it, answer. */
+async function probe(bus: Bus, prefix: string, complaints: readonly string[]): Promise<void> {
+  const subject = `p.probe-${nuid.next()}`;
+  const subscription = bus.subscribe(subject, (message) => message.answer(message.bytes));
+  const answer = await bus.request(subject, new Uint8Array([1]), probeMs);
+  subscription.unsubscribe();
+  if (answer.outcome === "answered") return;
+  const why = complaints.length > 0 ? complaints.join("; ") : `a message to itself was answered: ${answer.outcome}`;
+  throw new ClusterRefusal(
+    `this NATS account cannot be used: ${why}; allow it to publish and subscribe ${prefix}.>, see OPERATIONS.md`,
+  );
+}
+
+/** Finds the bucket or makes it, as long as that may succeed yet: servers of a cluster come up one after another. */
+async function provide(
+  link: NatsLink,
+  jetStream: JetStream,
+  plan: BucketPlan,
+  deadline: number,
+  complaints: readonly string[],
+): Promise<void> {
+  for (;;) {
+    const isLast = link.clock.monotonic() >= deadline;
+    const ensured = await ensureBucket(jetStream, plan, !isLast);
+    if (ensured.outcome === "ready") {
+      if (ensured.differs.length > 0)
+        link.log.warn({ bucket: plan.name, differs: ensured.differs }, "a bucket is not set as it would be made");
+      return;
+    }
+    const hopeless = refusalOf(ensured, plan, complaints);
+    if (hopeless !== null) throw new ClusterRefusal(hopeless);
+    if (isLast) {
+      const why = ensured.outcome === "refused" ? ensured.says : "nobody answered";
+      throw new ClusterRefusal(`the bucket ${plan.name} cannot be made: ${why}; see the NATS servers' logs`);
+    }
+    await new Promise<void>((resolve) => link.clock.after(retryMs, resolve));
+  }
+}
+
+function refusalOf(ensured: Ensured, { name }: BucketPlan, complaints: readonly string[]): string | null {
+  if (ensured.outcome === "unfit") return ensured.says;
+  if (complaints.length > 0) {
+    return (
+      `this NATS account cannot be used: ${complaints.join("; ")}; allow it to publish $JS.API.> and $KV.${name}.>, ` +
+      "see OPERATIONS.md"
+    );
+  }
+  if (ensured.outcome !== "refused") return null;
+  if (ensured.number === jetStreamErrors.notEnabled || ensured.number === jetStreamErrors.notEnabledForAccount)
+    return "JetStream is not enabled on the NATS server, or not for this account; start nats-server with -js, see OPERATIONS.md";
+  return null;
+}
