@@ -1,21 +1,11 @@
 // The composition: one running server from a configuration. It alone names concrete drivers; everything else sees ports.
 // Order matters both ways: the port is bound before the data is claimed, and nothing closes before its commits are done.
 import { mkdir } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
-import type { KindName } from "./actors/actor";
-import { conversationKind } from "./actors/conversation";
-import type { KindLimits } from "./actors/conversation";
-import { builtInTypes } from "./actors/conversation-types";
-import type { ConversationType, ConversationTypes } from "./actors/conversation-types";
+import { join, resolve } from "node:path";
+import type { ClusterNode } from "./actors/cluster-node";
+import type { Gateway } from "./actors/gateway";
 import { LateRouter } from "./actors/late-router";
-import { allPartitions } from "./actors/local-placement";
-import { startLocalRouter } from "./actors/local-router";
-import type { LocalRouter } from "./actors/local-router";
-import { KnownPeople } from "./actors/known-people";
 import { OtherNodes } from "./actors/other-nodes";
-import { reopenAll } from "./actors/reopen";
-import { userKind } from "./actors/user";
-import type { UserDeps } from "./actors/user";
 import { systemClock } from "./lib/clock";
 import { AppError } from "./lib/errors";
 import { maskPassword } from "./lib/config";
@@ -24,11 +14,11 @@ import type { Log } from "./lib/log";
 import { createMetrics, watchEventLoop } from "./lib/metrics";
 import type { Metrics } from "./lib/metrics";
 import type { Config } from "./lib/settings";
-import type { Cache, CacheObserver } from "./storage/cache";
-import { MemoryCache } from "./storage/memory-cache";
-import { RedisCache } from "./storage/redis-cache";
-import { openMongoStore } from "./storage/mongo-store";
-import { openSqliteStore } from "./storage/sqlite-store";
+import { startActors } from "./server-actors";
+import type { RunningActors } from "./server-actors";
+import type { ClusterParts } from "./server-cluster";
+import { openCache, openStore } from "./server-drivers";
+import type { Cache } from "./storage/cache";
 import type { Store } from "./storage/store";
 import { createHttp } from "./transport/http";
 import type { HandleHttp, Readiness } from "./transport/http";
@@ -84,8 +74,8 @@ const defaultPageFolder = join(import.meta.dir, "..", "dist", "web");
 const drainShares = { answers: 0.3, goodbyes: 0.3, store: 0.2 } as const;
 /** How often it is looked whether everything under way was answered, milliseconds. */
 const answersLookMs = 5;
-/** How often at most it is told that the store did not answer, milliseconds. */
-const outageEveryMs = 10_000;
+/** How long a start waits for every partition to have an owner, milliseconds; after it the server takes clients all the same. */
+const placedMs = 10_000;
 
 /** The parts of one server. */
 interface Parts {
@@ -96,6 +86,8 @@ interface Parts {
   readonly cache: Cache;
   readonly signIn: SignIn;
   readonly hub: Hub;
+  readonly gateway: Gateway;
+  readonly cluster: ClusterParts | null;
   readonly router: LateRouter;
   readonly sockets: SocketServer;
   readonly http: HandleHttp;
@@ -105,6 +97,8 @@ interface Parts {
 /** How far a server is: shown by `/readyz`, and obeyed by whoever lets clients in. */
 class Stage {
   now: "starting" | "ready" | "draining" | "fenced" = "starting";
+  /** Its part in a cluster, once it runs; null: it is alone. */
+  node: ClusterNode | null = null;
 }
 
 /**
@@ -118,13 +112,16 @@ export async function startServer(config: Config, overrides: ServerOverrides = {
   const server = open(parts, overrides.node ?? null);
   opening.defer(() => server.close());
   const { promise: ended, resolve: end } = Promise.withResolvers<"fenced">();
-  const router = await startRouter(parts, () => {
+  const onSteppedDown = (): void => {
     stage.now = "fenced";
     end("fenced");
-  });
-  opening.defer(() => router.stop());
-  opening.defer(observe(parts, router));
-  const stopReopening = reopen(parts);
+  };
+  const actors = await startActors({ ...parts, onSteppedDown });
+  opening.defer(() => actors.stop());
+  parts.router.bind(actors.router);
+  stage.node = actors.node;
+  opening.defer(observe(parts, actors));
+  await waitForPlaces(actors, log);
   const running = opening.move();
   stage.now = "ready";
   const { port, url, adminUrl } = server;
@@ -134,9 +131,8 @@ export async function startServer(config: Config, overrides: ServerOverrides = {
   );
   const drain = async (): Promise<void> => {
     if (stage.now === "ready") stage.now = "draining";
-    stopReopening();
     server.refuseMore();
-    await drainParts(config.drainMs, router, sockets, log);
+    await drainParts(config.drainMs, actors, sockets, log);
     await within(config.drainMs * drainShares.store, running.disposeAsync());
     log.info("stopped");
   };
@@ -186,70 +182,23 @@ async function compose(config: Config, overrides: ServerOverrides, opening: Asyn
     metrics,
     log,
   });
-  return { config, log, metrics, store, cache, signIn, hub, router, sockets, http, stage };
-}
-
-function memoryCache({ cacheEntriesMax: entriesMax }: Config): Cache {
-  return new MemoryCache({ clock: systemClock, entriesMax });
-}
-
-/** Answers at once, whatever Redis does: what cannot be asked is a miss, and readiness never depends on it (G10). */
-function openCache(config: Config, generation: string, log: Log, metrics: Metrics): Cache {
-  if (config.cache === "memory") return memoryCache(config);
-  let told: string | null = null;
-  const observer: CacheObserver = {
-    failed: metrics.cacheFailed,
-    answered: metrics.cacheAnswered,
-    changed: (state, reason) => {
-      // Told again where it is away for another reason: lost at first, then a password that is refused.
-      const news = `${state} ${reason}`;
-      if (state === "probing" || news === told) return;
-      told = news;
-      if (state === "ready") log.info("the cache is ready");
-      else log.warn({ reason }, "the cache is down; everything goes on without it");
-    },
-  };
-  const namespace = `${config.cachePrefix}:${generation}`;
-  return new RedisCache({
-    url: config.cache,
-    timeoutMs: config.cacheTimeoutMs,
-    clock: systemClock,
-    observer,
-    namespace,
-  });
-}
-
-async function openStore(config: Config, log: Log, metrics: Metrics): Promise<Store> {
-  const clock = systemClock;
-  const onHealth = (writable: boolean, reason: string | null): void => {
-    if (writable) log.info("the store takes writes again");
-    else log.error({ reason }, "the store takes no writes; sends are refused with a retryable code");
-  };
-  if (config.store.startsWith("mongodb")) {
-    const onWarning = (text: string): void => log.warn(text);
-    const observe = { commit: (rows: number, ms: number) => metrics.committed(rows, ms) };
-    const { selectionTimeoutMs, operationTimeoutMs, ...others } = config.mongodb;
-    const limits = { serverSelectionMs: selectionTimeoutMs, operationMs: operationTimeoutMs, ...others };
-    return openMongoStore({ uri: config.store, clock, limits, onHealth, onWarning, observe });
-  }
-  const file = sqliteFile(config);
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-  const observe = {
-    commit: (rows: number, _writes: number, _bytes: number, ms: number) => metrics.committed(rows, ms),
-  };
-  return openSqliteStore({ file, clock, onHealth, observe });
-}
-
-/** The file of the SQLite store: the named one, or `parley.sqlite` in the data folder. */
-export function sqliteFile(config: Pick<Config, "store" | "dataDir">): string {
-  const named = config.store.slice("sqlite:".length);
-  return resolve(named === "" ? join(config.dataDir, "parley.sqlite") : named);
+  return { config, log, metrics, store, cache, signIn, hub, gateway: hub, cluster: null, router, sockets, http, stage };
 }
 
 function readinessOf(stage: Stage, store: Store): Readiness {
   if (stage.now !== "ready") return { ready: false, reason: stage.now };
   const { writable, reason } = store.health();
-  return { ready: writable, reason };
+  if (!writable) return { ready: false, reason };
+  const placement = stage.node?.stats().placement;
+  if (placement && placement.state !== "serving") return { ready: false, reason: placement.state };
+  if (placement && placement.unowned > 0)
+    return { ready: false, reason: `${placement.unowned} partitions have no owner` };
+  return { ready: true, reason: null };
+}
+
+/** Alone everything is this server's at once; in a cluster the others give it its share first. */
+async function waitForPlaces({ node }: RunningActors, log: Log): Promise<void> {
+  if (node !== null && !(await node.placed(placedMs))) log.warn("some partitions have no owner yet");
 }
 
 /** Binds the port. Before the data is claimed, so that a second start by mistake fails here and harms nobody. */
@@ -267,71 +216,10 @@ function open({ config, sockets, http, stage, log }: Parts, shared: SharedPort |
   });
 }
 
-async function startRouter(parts: Parts, onSteppedDown: () => void): Promise<LocalRouter> {
-  const { config, metrics, store, cache, hub: gateway, router } = parts;
-  const { conversationsActive, usersActive, idleMs, mailboxMax } = config.actors;
-  const kind = (name: KindName, activeMax: number): readonly [UserDeps, KindLimits] => [
-    { store, gateway, clock: systemClock, reopen: (key) => router.tellHere(name, key, { op: "reopen" }) },
-    { mailboxMax, idleMs, activeMax },
-  ];
-  const [conversationDeps, conversationLimits] = kind("conversation", conversationsActive);
-  const failed = reportFailures(parts);
-  const near = cache.shared ? memoryCache(config) : cache;
-  const people = new KnownPeople({ near, far: cache.shared ? cache : null, store, meter: metrics });
-  const onFault = (key: string, err: unknown): void => failed("conversation", key, "commit", err);
-  const started = await startLocalRouter({
-    store,
-    clock: systemClock,
-    kinds: [
-      conversationKind({ ...conversationDeps, people, types: typesOf(config), onFault }, conversationLimits),
-      userKind(...kind("user", usersActive)),
-    ],
-    events: {
-      failed,
-      dropped: (kind, _key, reason, count) => metrics.dropped(`${kind}_${reason}`, count),
-    },
-    onSteppedDown,
-  });
-  router.bind(started);
-  return started;
-}
-
-/** What becomes of an actor's failure: a fault of the program is counted and told, a store that is away is told now and then. */
-function reportFailures({ log, metrics, store }: Parts) {
-  let quietUntil = Number.NEGATIVE_INFINITY;
-  return (kind: KindName, key: string, phase: string, err: unknown): void => {
-    if (!isOutage(err)) {
-      metrics.actorFailed(kind);
-      return log.error({ kind, key, phase, err }, "an actor failed; its next message starts it afresh");
-    }
-    // Its health has said so where it takes no writes, and every request says it to its client.
-    const now = systemClock.monotonic();
-    if (!store.health().writable || now < quietUntil) return;
-    quietUntil = now + outageEveryMs;
-    const reason = err.cause instanceof Error ? err.cause.message : err.message;
-    log.warn({ kind, key, reason }, "the store did not answer in time; clients repeat what they asked");
-  };
-}
-
-/** Whether the store said that it cannot now: no fault of the actor that asked. */
-function isOutage(error: unknown): error is AppError {
-  return error instanceof AppError && (error.code === "store_unavailable" || error.code === "outcome_unknown");
-}
-
-/** The built-in types, changed and completed by the configured ones; what those leave open is as in `group`. */
-function typesOf(config: Config): ConversationTypes {
-  const types = new Map<string, ConversationType>(Object.entries(builtInTypes));
-  const group = builtInTypes["group"] as ConversationType;
-  for (const [name, changes] of Object.entries(config.types)) {
-    types.set(name, { ...(types.get(name) ?? group), ...(changes as Partial<ConversationType>) });
-  }
-  return types;
-}
-
 /** Begins to measure; the answered function ends it. */
-function observe({ metrics, hub, sockets, store, cache }: Parts, router: LocalRouter): () => void {
+function observe({ metrics, hub, sockets, store, cache }: Parts, actors: RunningActors): () => void {
   metrics.observeGauges(() => {
-    const { kinds, asksWaiting } = router.stats();
+    const { kinds, asksWaiting } = actors.stats();
     return {
       sessions: hub.sessions,
       connections: sockets.connections,
@@ -344,29 +232,17 @@ function observe({ metrics, hub, sockets, store, cache }: Parts, router: LocalRo
   return watchEventLoop(metrics.eventLoopLag);
 }
 
-/** Finishes in the background what the last server left open; the answered function ends it early. */
-function reopen({ log, store, router }: Parts): () => void {
-  const stop = new AbortController();
-  const { signal } = stop;
-  const onDelay = (failed: number, retryMs: number, err: unknown): void =>
-    log.warn({ failed, retryMs, err }, "reopening waits");
-  void reopenAll({ router, store, clock: systemClock, partitions: allPartitions, signal, onDelay }).then((count) => {
-    if (count > 0) log.info({ count }, "reopened what was left open");
-  });
-  return () => stop.abort();
-}
-
 /** What is under way is answered, then everybody is sent away, then every actor makes its rows exact. */
-async function drainParts(totalMs: number, router: LocalRouter, sockets: SocketServer, log: Log): Promise<void> {
-  const actors = router.drain(totalMs * (1 - drainShares.store));
-  await within(totalMs * drainShares.answers, untilAnswered(router));
+async function drainParts(totalMs: number, actors: RunningActors, sockets: SocketServer, log: Log): Promise<void> {
+  const ended = actors.drain(totalMs * (1 - drainShares.store));
+  await within(totalMs * drainShares.answers, untilAnswered(actors));
   await within(totalMs * drainShares.goodbyes, sockets.drain(totalMs * drainShares.goodbyes));
-  const { left, names } = await actors;
+  const { left, names } = await ended;
   if (left > 0) log.warn({ left, names }, "some actors were not done in time; the next start finishes for them");
 }
 
-async function untilAnswered(router: LocalRouter): Promise<void> {
-  while (router.stats().asksWaiting > 0) await Bun.sleep(answersLookMs);
+async function untilAnswered(actors: RunningActors): Promise<void> {
+  while (actors.stats().asksWaiting > 0) await Bun.sleep(answersLookMs);
 }
 
 /** Resolves with `work`, or without it after `ms`. */

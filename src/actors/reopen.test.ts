@@ -3,6 +3,7 @@ import { VirtualClock } from "../../test/sim/virtual-clock";
 import { AppError } from "../lib/errors";
 import type { ConversationId } from "../protocol/ids";
 import type { PlacedActor } from "./actor";
+import { allPartitions } from "./local-placement";
 import { reopenAll, reopenInFlightMax } from "./reopen";
 
 const actor: PlacedActor = { receive: () => undefined, passivate: async () => true, abort: () => undefined };
@@ -19,7 +20,7 @@ function reopening(count: number, given: { listOpenFails?: number; active?: read
   let failures = given.listOpenFails ?? 0;
   void reopenAll({
     clock,
-    partitions: [0],
+    partitions: () => allPartitions,
     signal: abort.signal,
     onDelay: (_failed, retryMs) => void delays.push(retryMs),
     router: {

@@ -1,6 +1,7 @@
 // Reopens what a predecessor left open: every such conversation is activated once, finishes its projections, closes when idle.
-// Owned by server.ts, run once after the partitions were claimed; keeps "closed = exact" across crashes (open or closed).
+// Run once after partitions were claimed, at start and at each take-over; keeps "closed = exact" across crashes (open or closed).
 import type { Clock } from "../lib/clock";
+import { partitionOf } from "../lib/hash";
 import type { ConversationId } from "../protocol/ids";
 import type { Store } from "../storage/store";
 import type { Router } from "./actor";
@@ -22,7 +23,8 @@ export interface ReopenOptions {
   readonly router: Pick<Router, "tell" | "peek" | "recentlyActive">;
   readonly store: Pick<Store, "listOpen">;
   readonly clock: Clock;
-  readonly partitions: readonly number[];
+  /** Those to look through, asked anew before each step: what was lost meanwhile is another's to reopen. */
+  readonly partitions: () => readonly number[];
   /** Ends it early; what is still open is reopened by the next start, or by whoever asks for it. */
   readonly signal: AbortSignal;
   /** The store did not answer, or `failed` conversations could not be activated; goes on after `retryMs`. */
@@ -62,9 +64,11 @@ async function reopenPass(options: ReopenOptions, delay: (error: unknown) => Pro
   const flight = new Flight(options);
   let after: ConversationId | null = null;
   while (!signal.aborted) {
+    const ours = partitions();
+    if (ours.length === 0) break;
     let page: readonly ConversationId[];
     try {
-      page = await store.listOpen(partitions, after, pageMax);
+      page = await store.listOpen(ours, after, pageMax);
     } catch (error) {
       await delay(error);
       continue;
@@ -92,7 +96,7 @@ class Flight implements Pass {
   /** Tells it, once there is room. One that is active already needs no telling. */
   async add(conversation: ConversationId): Promise<void> {
     while (this.#toldAt.size >= reopenInFlightMax) await this.#look();
-    if (this.#options.signal.aborted || this.#seenActive(conversation)) return;
+    if (this.#options.signal.aborted || !this.#isOurs(conversation) || this.#seenActive(conversation)) return;
     this.#toldAt.set(conversation, this.#options.clock.monotonic());
     const reopen: ConversationTell = { op: "reopen" };
     this.#options.router.tell("conversation", conversation, reopen);
@@ -108,10 +112,15 @@ class Flight implements Pass {
     for (const [conversation, toldAt] of this.#toldAt) {
       const active = this.#seenActive(conversation);
       if (active) this.reopened += 1;
+      else if (!this.#isOurs(conversation)) this.#toldAt.delete(conversation);
       else if (signal.aborted || clock.monotonic() - toldAt >= settleMsMax) this.failed += 1;
       else continue;
       this.#toldAt.delete(conversation);
     }
+  }
+
+  #isOurs(conversation: ConversationId): boolean {
+    return this.#options.partitions().includes(partitionOf("conversation", conversation));
   }
 
   #seenActive(conversation: ConversationId): boolean {
