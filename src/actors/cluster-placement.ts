@@ -53,6 +53,17 @@ export interface ClusterPlacementOptions {
   readonly members: KeyValue;
   readonly store: EpochStore;
   readonly host: PlacementHost;
+  readonly levels: MemberLevels;
+}
+
+/** The levels of features that members support, as their leases tell. */
+export interface MemberLevels {
+  /** This release's, which stands in this node's lease. */
+  readonly level: number;
+  /** A lease was written, again and again, this node's own too; 0 where it names no level. */
+  seen(member: Incarnation, level: number): void;
+  /** It was taken back, or deleted by one that found the member dead; never told of what expires. */
+  gone(member: Incarnation): void;
 }
 
 /** See the head of this file. Made before the connection stands; tell it with {@link ClusterPlacement.connection}. */
@@ -112,6 +123,11 @@ export class ClusterPlacement implements Placement {
     return !this.#closed && this.#node.mayAnswer(partition, this.#options.clock.monotonic());
   }
 
+  /** As {@link PlacementNode.knowsMembers}. */
+  knowsMembers(): boolean {
+    return !this.#closed && this.#node.knowsMembers(this.#options.clock.monotonic());
+  }
+
   stats(): PlacementStats {
     return this.#node.stats();
   }
@@ -167,11 +183,11 @@ export class ClusterPlacement implements Placement {
   }
 
   #run(command: PlacementCommand): void {
-    const { self, claims, members, store, host, clock } = this.#options;
+    const { self, claims, members, store, host, clock, levels } = this.#options;
     const beganAt = clock.monotonic();
     switch (command.op) {
       case "renew":
-        this.#answer(members.put(self, command.state), (written) => ({
+        this.#answer(members.put(self, leaseOf(command.state, levels.level)), (written) => ({
           type: "renewed",
           ok: written?.outcome === "written",
           beganAt,
@@ -266,15 +282,32 @@ export class ClusterPlacement implements Placement {
   }
 
   #memberSeen(member: Incarnation, value: string | null, revision: number): void {
-    if (value === null) this.#hear({ type: "memberGone", member });
-    else this.#hear({ type: "memberSeen", member, state: stateOf(value), revision });
+    if (this.#closed) return;
+    const { levels } = this.#options;
+    if (value === null) {
+      levels.gone(member);
+      return this.#hear({ type: "memberGone", member });
+    }
+    const lease = readLease(value);
+    levels.seen(member, lease.level);
+    this.#hear({ type: "memberSeen", member, state: lease.state, revision });
   }
 }
 
 /** What a claim holds that nobody has. */
 const nobody = "-";
 
+/** What stands in a lease: what the member says of itself, and the level of features that its release supports. */
+export function leaseOf(state: MemberState, level: number): string {
+  return `${state} ${level}`;
+}
+
 /** A state that a later release knows is one in which it takes no partitions, as far as this one can tell. */
-function stateOf(value: string): MemberState {
-  return value === "serving" || value === "ailing" ? value : "draining";
+function readLease(value: string): { readonly state: MemberState; readonly level: number } {
+  const [said, named] = value.split(" ");
+  const level = Number(named);
+  return {
+    state: said === "serving" || said === "ailing" ? said : "draining",
+    level: Number.isSafeInteger(level) && level > 0 ? level : 0,
+  };
 }

@@ -93,6 +93,11 @@ export class PlacementNode {
     return epoch !== null && now - checkedAt < placementTimes.auditFreshMs;
   }
 
+  /** Whether it has been in touch for so long, without a gap, that it has heard of every member that renews its lease. */
+  knowsMembers(now: number): boolean {
+    return this.#membersCurrent && this.#lease.isTrusted(now);
+  }
+
   stats(): PlacementStats {
     const members = (["serving", "draining", "ailing"] as const).flatMap((state) => this.#members.inState(state));
     const unowned = this.#count(({ owner }) => owner === null || !this.#members.isLive(owner));

@@ -131,6 +131,30 @@ describe("a cluster of 256 partitions at rest", () => {
     });
   });
 
+  test("hears of each member's level, and gives nothing to one whose state it does not know", () => {
+    atRest(2, (cluster) => {
+      const { world, first } = cluster;
+      expect([...first.levels.values()]).toEqual([1, 1]);
+      expect(world.members.get(first.name)?.value).toBe("serving 1");
+      const before = cluster.names();
+      // As a later release might write them, and as an earlier one did.
+      for (let second = 0; second < 5; second++) {
+        for (const [name, lease] of [
+          ["later", "hibernating 7 more"],
+          ["odd", "ailing x"],
+          ["earlier", "draining"],
+        ] as const)
+          world.members.write(name, lease, null);
+        world.pass(1000);
+      }
+      expect(["later", "odd", "earlier"].map((name) => first.levels.get(name))).toEqual([7, 0, 0]);
+      expect(cluster.names()).toEqual(before);
+      world.members.write("later", null, null);
+      world.pass(1000);
+      expect(first.levels.has("later")).toBe(false);
+    });
+  });
+
   test("serves on and moves nothing while the key-value store does not answer", () => {
     atRest(3, (cluster) => {
       const before = cluster.names();

@@ -44,6 +44,8 @@ export class SimMember implements PlacementHost {
   readonly placement: ClusterPlacement;
   /** Partitions it listens for, and under which epoch. */
   readonly subscriptions = new Map<number, Epoch>();
+  /** What leases said of the levels that members support. */
+  readonly levels = new Map<Incarnation, number>();
   departed = false;
   draining = false;
   readonly #cluster: Cluster;
@@ -72,6 +74,11 @@ export class SimMember implements PlacementHost {
       members,
       store,
       host: this,
+      levels: {
+        level: 1,
+        seen: (member, level) => void this.levels.set(member, level),
+        gone: (member) => void this.levels.delete(member),
+      },
     });
     this.placement.connection(true);
   }
