@@ -1,15 +1,59 @@
-// What makes a server a node of a cluster: its name for this life, its connection, and whom its partitions' life concerns.
+// What makes a server a node of a cluster: its name for this life, its connection, its features, and whom its partitions concern.
 // Owned by server.ts; here the NATS driver is named.
 import { randomBytes } from "node:crypto";
+import type { PartitionListener } from "./actors/cluster-inbox";
 import type { ClusterNodeOptions } from "./actors/cluster-node";
+import { FeatureLevel, releaseLevel } from "./actors/feature-level";
+import type { Incarnation } from "./actors/placement-shares";
+import { systemClock } from "./lib/clock";
+import type { Log } from "./lib/log";
+import type { Metrics } from "./lib/metrics";
+import type { Config } from "./lib/settings";
+import type { Store } from "./storage/store";
+import { openNats } from "./transport/nats";
+import type { NatsNode } from "./transport/nats";
 
 /** What the actors of a node need of its cluster. */
 export type ClusterParts = Pick<
   ClusterNodeOptions,
   "self" | "bus" | "claims" | "members" | "levels" | "listener" | "meter"
->;
+> & { readonly nats: NatsNode; readonly levels: FeatureLevel };
+
+/** What a node joins with. */
+export interface JoinOptions {
+  readonly config: Config;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly store: Store;
+  /** Opens the connection, instead of the driver. */
+  readonly openNats?: ((config: Config) => Promise<NatsNode>) | undefined;
+  /** The data relies on more than this release knows: the server should leave. */
+  readonly onOutdated: (inForce: number) => void;
+}
+
+/** Connects, and finds out whether this node may serve. Rejects with a sentence for the operator where it may not. */
+export async function joinAsNode(options: JoinOptions, opening: AsyncDisposableStack): Promise<ClusterParts> {
+  const { config, log, store, onOutdated } = options;
+  const self: Incarnation = newIncarnation();
+  const nats = await (options.openNats?.(config) ?? openNats({ settings: config, clock: systemClock, log }));
+  opening.defer(() => nats.close());
+  const levels = await FeatureLevel.open({ store, clock: systemClock, level: releaseLevel, onOutdated });
+  opening.defer(() => levels.close());
+  const { bus, claims, members } = nats;
+  return { self, nats, bus, claims, members, levels, listener: nobody, meter: quiet };
+}
+
+const nobody: PartitionListener = { owned: () => undefined, lost: () => undefined };
+const quiet = {
+  attempted: () => undefined,
+  tellLost: () => undefined,
+  ignored: () => undefined,
+  handedOff: () => undefined,
+  droppedPartition: () => undefined,
+  ownerChanged: () => undefined,
+};
 
 /** A name that no other process ever had: 64 random bits. */
-export function newIncarnation(): string {
+function newIncarnation(): Incarnation {
   return randomBytes(8).toString("base64url");
 }

@@ -3,6 +3,7 @@
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { ClusterNode } from "./actors/cluster-node";
+import { FeatureLevel, releaseLevel } from "./actors/feature-level";
 import type { Gateway } from "./actors/gateway";
 import { LateRouter } from "./actors/late-router";
 import { OtherNodes } from "./actors/other-nodes";
@@ -16,10 +17,12 @@ import type { Metrics } from "./lib/metrics";
 import type { Config } from "./lib/settings";
 import { startActors } from "./server-actors";
 import type { RunningActors } from "./server-actors";
-import type { ClusterParts } from "./server-cluster";
+import { joinAsNode } from "./server-cluster";
+import type { ClusterParts, JoinOptions } from "./server-cluster";
 import { openCache, openStore } from "./server-drivers";
 import type { Cache } from "./storage/cache";
 import type { Store } from "./storage/store";
+import type { NatsNode } from "./transport/nats";
 import { createHttp } from "./transport/http";
 import type { HandleHttp, Readiness } from "./transport/http";
 import { errorResponse } from "./transport/http-errors";
@@ -45,7 +48,12 @@ export interface ServerOverrides {
   readonly node?: SharedPort & { readonly name: string };
   /** Opens the cache, instead of the configured driver. */
   readonly openCache?: (config: Config, generation: string) => Cache;
+  /** Opens the connection to the cluster, instead of the driver. */
+  readonly openNats?: (config: Config) => Promise<NatsNode>;
 }
+
+/** Why a server cannot go on: another one has claimed the data, or the data relies on a newer release by now. */
+export type EndReason = "fenced" | "outdated";
 
 /** A server that listens. Ends with `stop()` or `await using`. */
 export interface RunningServer extends AsyncDisposable {
@@ -59,8 +67,8 @@ export interface RunningServer extends AsyncDisposable {
   readiness(): Readiness;
   /** Whether demo sign-in is offered. */
   readonly demo: boolean;
-  /** Settles only when the server cannot go on: another one has claimed the data. `stop()` comes after it. */
-  readonly ended: Promise<"fenced">;
+  /** Settles only when the server cannot go on. `stop()` comes after it. */
+  readonly ended: Promise<EndReason>;
   /**
    * Stops listening, lets what is under way be stored and answered, says goodbye to every client, makes everything exact and
    * closes the store. Takes `drainMs` at most. Idempotent.
@@ -96,9 +104,23 @@ interface Parts {
 
 /** How far a server is: shown by `/readyz`, and obeyed by whoever lets clients in. */
 class Stage {
-  now: "starting" | "ready" | "draining" | "fenced" = "starting";
+  now: "starting" | "ready" | "draining" | EndReason = "starting";
+  /** Settles when it cannot go on. */
+  readonly ended: Promise<EndReason>;
+  readonly #end: (reason: EndReason) => void;
   /** Its part in a cluster, once it runs; null: it is alone. */
   node: ClusterNode | null = null;
+
+  constructor() {
+    const { promise, resolve } = Promise.withResolvers<EndReason>();
+    this.ended = promise;
+    this.#end = resolve;
+  }
+
+  end(reason: EndReason): void {
+    this.now = reason;
+    this.#end(reason);
+  }
 }
 
 /**
@@ -111,15 +133,11 @@ export async function startServer(config: Config, overrides: ServerOverrides = {
   const { log, sockets, stage, store, signIn } = parts;
   const server = open(parts, overrides.node ?? null);
   opening.defer(() => server.close());
-  const { promise: ended, resolve: end } = Promise.withResolvers<"fenced">();
-  const onSteppedDown = (): void => {
-    stage.now = "fenced";
-    end("fenced");
-  };
-  const actors = await startActors({ ...parts, onSteppedDown });
+  const actors = await startActors({ ...parts, onSteppedDown: () => stage.end("fenced") });
   opening.defer(() => actors.stop());
   parts.router.bind(actors.router);
   stage.node = actors.node;
+  parts.cluster?.levels.begin(() => actors.node?.knowsMembers() ?? false);
   opening.defer(observe(parts, actors));
   await waitForPlaces(actors, log);
   const running = opening.move();
@@ -140,7 +158,7 @@ export async function startServer(config: Config, overrides: ServerOverrides = {
   const stop = (): Promise<void> => (stopping ??= drain());
   const readiness = (): Readiness => readinessOf(stage, store);
   const shown = { url, port, adminUrl, store, demo: signIn.demoSecret !== null };
-  return { ...shown, readiness, ended, stop, [Symbol.asyncDispose]: stop };
+  return { ...shown, readiness, ended: stage.ended, stop, [Symbol.asyncDispose]: stop };
 }
 
 async function compose(config: Config, overrides: ServerOverrides, opening: AsyncDisposableStack): Promise<Parts> {
@@ -159,6 +177,7 @@ async function compose(config: Config, overrides: ServerOverrides, opening: Asyn
   const others = cache.shared ? new OtherNodes({ cache, clock: systemClock, meter: metrics }) : null;
   if (others !== null) opening.defer(() => others.stop());
   const hub = new Hub({ clock: systemClock, log, meter: metrics, settings: config, others });
+  const cluster = await joinCluster({ config, log, metrics, store, openNats: overrides.openNats }, stage, opening);
   const sockets = createSocketServer({
     config,
     clock: systemClock,
@@ -182,7 +201,7 @@ async function compose(config: Config, overrides: ServerOverrides, opening: Asyn
     metrics,
     log,
   });
-  return { config, log, metrics, store, cache, signIn, hub, gateway: hub, cluster: null, router, sockets, http, stage };
+  return { config, log, metrics, store, cache, signIn, hub, gateway: hub, cluster, router, sockets, http, stage };
 }
 
 function readinessOf(stage: Stage, store: Store): Readiness {
@@ -194,6 +213,26 @@ function readinessOf(stage: Stage, store: Store): Readiness {
   if (placement && placement.unowned > 0)
     return { ready: false, reason: `${placement.unowned} partitions have no owner` };
   return { ready: true, reason: null };
+}
+
+/** Connects to the cluster, where one is configured; alone, what this release can do holds at once. */
+async function joinCluster(
+  options: Omit<JoinOptions, "onOutdated">,
+  stage: Stage,
+  opening: AsyncDisposableStack,
+): Promise<ClusterParts | null> {
+  const { config, store, log } = options;
+  const onOutdated = (inForce: number): void => {
+    log.fatal(
+      { level: inForce, supported: releaseLevel },
+      "the others use features of a newer release; this node leaves",
+    );
+    stage.end("outdated");
+  };
+  if (config.nats !== null) return joinAsNode({ ...options, onOutdated }, opening);
+  const levels = await FeatureLevel.open({ store, clock: systemClock, level: releaseLevel, onOutdated });
+  await levels.raiseAlone();
+  return null;
 }
 
 /** Alone everything is this server's at once; in a cluster the others give it its share first. */

@@ -124,6 +124,11 @@ export class ClusterNode implements Router, Placement, PlacementView {
     this.#placement.unreachable(partition);
   }
 
+  /** As {@link ClusterPlacement.knowsMembers}. */
+  knowsMembers(): boolean {
+    return this.#placement.knowsMembers();
+  }
+
   stats(): SystemStats & { readonly placement: PlacementStats } {
     const { kinds, asksWaiting } = this.#system.stats();
     return { kinds, asksWaiting: asksWaiting + this.#router.flights, placement: this.#placement.stats() };

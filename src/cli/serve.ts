@@ -64,6 +64,7 @@ export async function serveUntil({ config, log, stopped, onReady, ...overrides }
     log.fatal(said);
     throw new CommandFailure(said, exitCodes.fenced);
   }
+  if (why === "outdated") throw new CommandFailure("the data relies on a newer release by now", exitCodes.failed);
 }
 
 function whenStopped(signal: AbortSignal): Promise<"stopped"> {
