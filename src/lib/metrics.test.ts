@@ -18,6 +18,35 @@ test("what is recorded is exposed, in seconds", async () => {
   expect(text).toContain(`parley_dropped_total{what="conversation_full"} 3`);
 });
 
+const cluster = {
+  ...{ natsConnected: true, natsConnections: 3, natsBytesWaiting: 4, natsRefused: 0 },
+  ...{ members: 5, unowned: 0, phases: { owned: 200, away: 56 }, featureLevel: 1 },
+};
+const alone = { sessions: 0, connections: 0, actors: {}, asksWaiting: 0, storeWritable: true, cacheReady: true };
+
+test("a node of a cluster shows its part in it; a server that is alone shows none of that", async () => {
+  const metrics = createMetrics();
+  let now: typeof cluster | null = cluster;
+  metrics.observeGauges(() => ({ ...alone, ready: true, turnsWaiting: 7, walBytes: now && 4096, cluster: now }));
+  metrics.handedOff(30);
+  metrics.attempted("silent");
+  metrics.fannedOut("all", 12, 3000);
+  const together = await metrics.expose();
+  for (const line of [
+    ...["parley_ready 1", "parley_turns_waiting 7", "parley_wal_bytes 4096", "parley_nats_connected 1"],
+    ...["parley_cluster_members 5", "parley_partitions_unowned 0", `parley_partitions{phase="owned"} 200`],
+    ...[`parley_node_requests_total{outcome="silent"} 1`, `parley_fanout_bytes_total{target="all"} 3000`],
+    `parley_handoff_seconds_sum 0.03`,
+  ]) {
+    expect(together.split("\n")).toContain(line);
+  }
+  now = null;
+  const lonely = await metrics.expose();
+  for (const name of ["nats_connected", "cluster_members", "partitions_unowned", "wal_bytes"]) {
+    expect(lonely).not.toMatch(new RegExp(`^parley_${name} `, "m"));
+  }
+});
+
 test("gauges are read when they are asked for", async () => {
   const metrics = createMetrics();
   let sessions = 1;

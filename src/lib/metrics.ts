@@ -1,9 +1,11 @@
 // What the server counts and measures, on a registry of its own. server.ts hands the recording functions to those who
 // record, as their observers; nothing else imports prom-client.
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { clusterMetrics, registerClusterGauges } from "./cluster-metrics";
+import type { ClusterFigures, ClusterMetrics, MakeCounter, MakeHistogram } from "./cluster-metrics";
 
 /** Recording functions: cheap, never throwing; names follow the metric. */
-export interface Metrics {
+export interface Metrics extends ClusterMetrics {
   /** Text of the exposition format, and its content type. */
   readonly contentType: string;
   expose(): Promise<string>;
@@ -58,6 +60,14 @@ export interface GaugeValues {
   readonly storeWritable: boolean;
   /** Whether calls to the cache go through. */
   readonly cacheReady: boolean;
+  /** Whether new connections are welcome. */
+  readonly ready?: boolean;
+  /** Sign-ins and syncs that wait for their turn. */
+  readonly turnsWaiting?: number;
+  /** Bytes of the SQLite file's log; null where there is none. */
+  readonly walBytes?: number | null;
+  /** Null: this server is alone. */
+  readonly cluster?: ClusterFigures | null;
 }
 
 const latencySeconds = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5];
@@ -79,11 +89,9 @@ export function createMetrics(): Metrics {
     ...storeMetrics(counter, histogram),
     ...processMetrics(counter, histogram),
     ...cacheMetrics(counter, histogram),
+    ...clusterMetrics(counter, histogram),
   };
 }
-
-type MakeCounter = (name: string, help: string, ...labels: string[]) => Counter;
-type MakeHistogram = (name: string, help: string, buckets: number[], ...labels: string[]) => Histogram;
 
 function sessionMetrics(counter: MakeCounter, histogram: MakeHistogram) {
   const opened = counter("connections_opened_total", "WebSocket connections opened");
@@ -155,13 +163,15 @@ function cacheMetrics(counter: MakeCounter, histogram: MakeHistogram) {
 }
 
 function registerGauges(registry: Registry, read: () => GaugeValues): void {
-  const gauge = (name: string, help: string, value: (values: GaugeValues) => number) =>
+  const gauge = (name: string, help: string, value: (values: GaugeValues) => number | null) =>
     new Gauge({
       name: `parley_${name}`,
       help,
       registers: [registry],
       collect() {
-        this.set(value(read()));
+        const now = value(read());
+        if (now === null) this.remove();
+        else this.set(now);
       },
     });
   const actorGauge = (name: string, help: string, value: (figures: ActorFigures) => number) =>
@@ -181,6 +191,10 @@ function registerGauges(registry: Registry, read: () => GaugeValues): void {
   gauge("cache_ready", "1 while calls to the cache go through, 0 while its breaker is open", (values) =>
     values.cacheReady ? 1 : 0,
   );
+  gauge("ready", "1 while new connections are welcome, as /readyz says", (values) => (values.ready ? 1 : 0));
+  gauge("turns_waiting", "Sign-ins and syncs that wait for their turn", (values) => values.turnsWaiting ?? 0);
+  gauge("wal_bytes", "Bytes of the log of the SQLite file", (values) => values.walBytes ?? null);
+  registerClusterGauges(registry, () => read().cluster ?? null);
   gauge("resident_bytes", "Resident memory of the process", () => process.memoryUsage.rss());
   actorGauge("actors_active", "Actors held in memory", (figures) => figures.active);
   actorGauge("mailbox_waiting", "Messages waiting in all mailboxes", (figures) => figures.waiting);
