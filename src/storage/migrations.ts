@@ -3,10 +3,20 @@ import type { Database } from "bun:sqlite";
 import { failpoint } from "../lib/failpoints";
 import { StartupError } from "./sqlite-errors";
 
-/** One step. `schema` rises by one each; `minCompatible` is the oldest schema whose program may still open the result. */
-export interface Migration {
+/**
+ * What a step says of itself. `schema` rises by one each; `minCompatible` is the oldest schema whose program may still open
+ * the result. Servers of two adjacent releases run side by side, so a step expands: `minCompatible` stays within what the
+ * older one knows. One that cannot waits until the level of features in force is `afterLevel`, which no server of a release
+ * that could not live with it supports; it is then made at the next start, and until then its program does without.
+ */
+export interface Step {
   readonly schema: number;
   readonly minCompatible: number;
+  readonly afterLevel?: number;
+}
+
+/** One step of a file. */
+export interface Migration extends Step {
   /** Runs inside the transaction. */
   up(db: Database): void;
 }
@@ -15,6 +25,14 @@ export interface Migration {
 export interface SchemaState {
   readonly schema: number;
   readonly minCompatible: number;
+}
+
+/** The steps to make now, in order: those that are missing, up to the first that has to wait. On an empty database: all. */
+export function dueSteps<S extends Step>(steps: readonly S[], schema: number, featureLevel: number): readonly S[] {
+  const missing = steps.filter((step) => step.schema > schema);
+  if (schema === 0) return missing;
+  const first = missing.findIndex(({ afterLevel = 0 }) => featureLevel < afterLevel);
+  return first < 0 ? missing : missing.slice(0, first);
 }
 
 /** Reads the recorded schema. Throws a {@link StartupError} for a database that is not Parley's. */
@@ -32,7 +50,7 @@ export function readSchema(db: Database): SchemaState {
 }
 
 /**
- * Applies what is missing and records `{schema, minCompatible}`, in one immediate transaction. A newer file that allows this
+ * Applies what is missing and due ({@link dueSteps}), and records `{schema, minCompatible}`, in one immediate transaction. A newer file that allows this
  * program's schema is left as it is; one that does not is refused with a {@link StartupError} that says the fix.
  */
 export function migrate(db: Database, migrations: readonly Migration[]): SchemaState {
@@ -46,13 +64,18 @@ export function migrate(db: Database, migrations: readonly Migration[]): SchemaS
           `version knows ${known}); start the newer version again, or restore a backup made before the upgrade`,
       );
     }
-    const missing = migrations.filter(({ schema }) => schema > state.schema);
-    if (missing.length > 0) apply(db, missing);
+    const due = dueSteps(migrations, state.schema, state.schema === 0 ? 0 : readLevel(db));
+    if (due.length > 0) apply(db, due);
     db.run("COMMIT");
-    return missing.length > 0 ? readSchema(db) : state;
+    return due.length > 0 ? readSchema(db) : state;
   } finally {
     if (db.inTransaction) db.run("ROLLBACK");
   }
+}
+
+function readLevel(db: Database): number {
+  const row = db.query("SELECT value FROM meta WHERE key = 'featureLevel'").get() as { value: unknown } | null;
+  return Number(row?.value ?? 0);
 }
 
 function apply(db: Database, missing: readonly Migration[]): void {

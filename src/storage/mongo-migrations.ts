@@ -7,12 +7,12 @@ import { MongoCommands } from "./mongo-commands";
 import { isOfDriver, reasonOf } from "./mongo-failures";
 import { collectionNames, mongoIndexes } from "./mongo-schema";
 import type { MetaDoc } from "./mongo-schema";
+import { dueSteps } from "./migrations";
+import type { Step } from "./migrations";
 import { StartupError } from "./sqlite-errors";
 
-/** One step. `schema` rises by one each; `minCompatible` is the oldest schema whose program may still open the result. */
-export interface MongoMigration {
-  readonly schema: number;
-  readonly minCompatible: number;
+/** One step of a database. */
+export interface MongoMigration extends Step {
   /** May run again after it ran half or whole, also beside itself. */
   up(commands: MongoCommands): Promise<void>;
 }
@@ -42,7 +42,7 @@ export const mongoMigrations: readonly MongoMigration[] = [
 ];
 
 /**
- * Applies what is missing, creates the indexes, records `{schema, minCompatible}`. A newer database that allows this
+ * Applies what is missing and due ({@link dueSteps}), creates the indexes, records `{schema, minCompatible}`. A newer database that allows this
  * program's schema is left as it is. Rejects with a {@link StartupError} that says the fix for one that does not, for another
  * program's database, and for one that an unfinished copy is being written to, unless `intoCopy`.
  */
@@ -71,37 +71,44 @@ async function migrate(
   intoCopy: boolean,
 ): Promise<void> {
   const known = migrations.at(-1)?.schema ?? 0;
-  const { schema, minCompatible } = await readSchema(db, intoCopy);
+  const { schema, minCompatible, featureLevel } = await readSchema(db, intoCopy);
   if (schema > known && minCompatible > known) {
     throw new StartupError(
       `the database ${db.databaseName} was written by a newer version (schema ${schema}, needs ${minCompatible}; this ` +
         `version knows ${known}); start the newer version again, or restore a backup made before the upgrade`,
     );
   }
-  for (const migration of migrations.filter((each) => each.schema > schema)) {
+  const due = dueSteps(migrations, schema, featureLevel);
+  for (const migration of due) {
     await migration.up(commands);
     failpoint("mongo.migrate.step");
-    if (migration.schema === known) await createIndexes(db, commands);
+    if (migration === due.at(-1)) await createIndexes(db, commands);
     const recorded = { schema: migration.schema, minCompatible: migration.minCompatible };
     // Where another server has recorded it, or more, the upsert finds the key taken.
     const q = { _id: "schema", schema: { $lt: migration.schema } };
     await commands.update("meta", [{ q, u: { $set: recorded }, upsert: true }]);
   }
   // The guarantees rest on the unique ones: whoever dropped one gets it back, or is told which keys stand twice.
-  if (schema === known) await createIndexes(db, commands);
+  if (schema <= known && due.length === 0) await createIndexes(db, commands);
 }
 
-async function readSchema(db: Db, intoCopy: boolean): Promise<{ schema: number; minCompatible: number }> {
+interface Recorded {
+  readonly schema: number;
+  readonly minCompatible: number;
+  readonly featureLevel: number;
+}
+
+async function readSchema(db: Db, intoCopy: boolean): Promise<Recorded> {
   const names = (await db.listCollections({}, { nameOnly: true }).toArray()).map(({ name }) => name);
   if (!names.includes("meta")) {
-    if (names.length === 0) return { schema: 0, minCompatible: 0 };
+    if (names.length === 0) return { schema: 0, minCompatible: 0, featureLevel: 0 };
     throw new StartupError(
       `the database ${db.databaseName} holds collections of another program; name another one in the store's address`,
     );
   }
   const rows = await db
     .collection<MetaDoc>("meta")
-    .find({ _id: { $in: ["schema", "copy"] } })
+    .find({ _id: { $in: ["schema", "copy", "featureLevel"] } })
     .toArray();
   if (!intoCopy && rows.some(({ _id }) => _id === "copy")) {
     throw new StartupError(
@@ -110,7 +117,12 @@ async function readSchema(db: Db, intoCopy: boolean): Promise<{ schema: number; 
     );
   }
   const found = rows.find(({ _id }) => _id === "schema");
-  return { schema: found?.schema ?? 0, minCompatible: found?.minCompatible ?? 0 };
+  const level = rows.find(({ _id }) => _id === "featureLevel")?.value;
+  return {
+    schema: found?.schema ?? 0,
+    minCompatible: found?.minCompatible ?? 0,
+    featureLevel: Number(level ?? 0),
+  };
 }
 
 async function createCollection(commands: MongoCommands, name: string): Promise<void> {

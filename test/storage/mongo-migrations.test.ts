@@ -78,6 +78,25 @@ describeWith("mongodb", "preparing a database", () => {
     );
   });
 
+  test("a step that an older program could not live with waits until none is left", async () => {
+    await using data = await fresh();
+    await migrateMongo(data.db, wtimeoutMs);
+    const made: number[] = [];
+    const step = (schema: number, minCompatible: number, afterLevel: number) => {
+      return { schema, minCompatible, afterLevel, up: async () => void made.push(schema) };
+    };
+    const migrations = [...mongoMigrations, step(2, 1, 0), step(3, 2, 2)];
+    await migrateMongo(data.db, wtimeoutMs, { migrations });
+    await migrateMongo(data.db, wtimeoutMs, { migrations });
+    expect(made).toEqual([2]);
+    expect(await refusalOf(migrateMongo(data.db, wtimeoutMs))).toBe("fine");
+
+    await data.db.collection("meta").insertOne({ _id: "featureLevel" as never, value: 2 });
+    await migrateMongo(data.db, wtimeoutMs, { migrations });
+    expect(made).toEqual([2, 3]);
+    expect(await refusalOf(migrateMongo(data.db, wtimeoutMs))).toContain("start the newer version again");
+  });
+
   test("another program's database, and one with an unfinished copy, are refused with the fix", async () => {
     await using data = await fresh();
     await data.db.collection("orders").insertOne({ total: 1 });
