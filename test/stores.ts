@@ -73,7 +73,7 @@ export const mongodb: StoreUnderTest = {
       setting: store.setting,
       environment: cache ? { PARLEY_CACHE: cache.setting } : {},
       troubles: { ...store.troubles, ...cache?.troubles },
-      readEpochs: (conversation) => epochsOf(uri, conversation),
+      readEpochs: (conversation) => mongoEpochs(uri, conversation),
       open: () => openMongoStore({ uri }),
       dispose: () => kept.disposeAsync(),
     };
@@ -163,7 +163,8 @@ async function empty(uri: string): Promise<void> {
     await client.db().collection(name).deleteMany({});
 }
 
-async function epochsOf(uri: string, conversation: string): Promise<ReadonlyMap<number, number>> {
+/** The epoch of each entry of a conversation, by seq, as the database keeps it. */
+export async function mongoEpochs(uri: string, conversation: string): Promise<ReadonlyMap<number, number>> {
   await using client = new MongoClient(uri);
   const entries = client.db().collection<{ readonly seq: number; readonly epoch: number }>("entries");
   const rows = await entries.find({ conversation }, { projection: { seq: 1, epoch: 1 } }).toArray();

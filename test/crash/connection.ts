@@ -111,7 +111,8 @@ export class Connection {
   abandon(): void {
     this.#socket.onmessage = null;
     this.#socket.onclose = null;
-    this.#socket.terminate();
+    // Of Bun's sockets, not of a browser's.
+    (this.#socket as WebSocket & { terminate(): void }).terminate();
     this.#end();
   }
 

@@ -50,7 +50,7 @@ interface Queued {
   readonly body: string;
 }
 
-/** What one conversation's sends wait for: since when nothing was acknowledged, and the longest time of that kind so far. */
+/** What one conversation's sends wait for: since when none was answered, and the longest time of that kind so far. */
 interface Waiting {
   since: number | null;
   longestMs: number;
@@ -87,16 +87,20 @@ export class ResumingClient {
     return count;
   }
 
-  /** How long sends of one conversation have gone without an acknowledgement, now and at most since asked last, milliseconds. */
-  takeStalls(): { readonly nowMs: number; readonly longestMs: number } {
-    const at = performance.now();
-    let [nowMs, longestMs] = [0, 0];
+  /** How long at most sends of one conversation have been waiting for an acknowledgement by now, milliseconds. */
+  get waitingMs(): number {
+    const now = performance.now();
+    return [...this.#waiting.values()].reduce((most, { since }) => Math.max(most, since === null ? 0 : now - since), 0);
+  }
+
+  /** The longest such time since this was asked last, what still waits included. */
+  takeStall(): number {
+    let longest = this.waitingMs;
     for (const waiting of this.#waiting.values()) {
-      if (waiting.since !== null) nowMs = Math.max(nowMs, at - waiting.since);
-      longestMs = Math.max(longestMs, waiting.longestMs);
+      longest = Math.max(longest, waiting.longestMs);
       waiting.longestMs = 0;
     }
-    return { nowMs, longestMs: Math.max(nowMs, longestMs) };
+    return longest;
   }
 
   /** Loses its connection now; comes back by itself. */
@@ -358,10 +362,10 @@ export class ResumingClient {
 
   /** Takes what was acknowledged, or refused for good, off the queue's front; the rest is sent again. */
   #settle(conv: string, queue: Queued[], items: readonly Queued[], outcomes: readonly unknown[]): void {
-    const acked = outcomes.filter((outcome) => typeof outcome === "number").length;
+    const before = queue.length;
     this.#take(conv, queue, items, outcomes);
     const waiting = this.#waiting.get(conv);
-    if (acked === 0 || !waiting || waiting.since === null) return;
+    if (queue.length === before || !waiting || waiting.since === null) return;
     waiting.longestMs = Math.max(waiting.longestMs, performance.now() - waiting.since);
     waiting.since = queue.length > 0 ? performance.now() : null;
   }
