@@ -32,7 +32,7 @@ test("a late row carries the settings as they are once its owner has answered, n
   const session = {
     state: "open",
     user: "ada" as UserId,
-    world: { rows, log: silentLog() },
+    world: { rows, log: silentLog(), directory: { receive: () => false } },
     line: {
       subscribe: () => undefined,
       sendNow: (frame: Uint8Array) => pushed.resolve(decodeFrames(frame)[0]?.[2] as RowTuple),
@@ -64,7 +64,11 @@ test("a late row whose owner had to be asked again carries the settings of its l
   const session = {
     state: "open",
     user: "ada" as UserId,
-    world: { rows: new RowSource(router as never, {} as never), log: silentLog() },
+    world: {
+      rows: new RowSource(router as never, {} as never),
+      log: silentLog(),
+      directory: { receive: () => false },
+    },
     line: {
       subscribe: () => undefined,
       sendNow: (frame: Uint8Array) => pushed.resolve(decodeFrames(frame)[0]?.[2] as RowTuple),

@@ -58,8 +58,8 @@ class LateRows {
       if (part === null || session.state !== "open") return;
       const row = toRow(conversation, part, settings);
       if (this.#totals) this.#totals = addTo(this.#totals, row[7], settings[0]);
-      session.line.subscribe(conversation);
-      session.line.sendNow(encodePush("row", row, this.#totals));
+      const large = session.world.directory.receive(session, conversation, part.info[4]);
+      session.line.sendNow(large ? encodePush("row", row, this.#totals, true) : encodePush("row", row, this.#totals));
     });
   }
 

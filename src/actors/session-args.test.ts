@@ -51,6 +51,7 @@ const cases: Partial<Record<keyof typeof limits, readonly Case[]>> = {
     ["feed", (size) => [0, size], "bad_request"],
   ],
   watchMax: [["watch", (size) => [many(size, "bob")], "too_large"]],
+  openMax: [["open", (size) => [many(size, group)], "too_large"]],
   signalBytesMax: [["signal", (size) => [group, "typing", letters(size - 5)], "too_large"]],
   tokenBytesMax: [["hello", (size) => [1, letters(size), "device"], "too_large"]],
 };

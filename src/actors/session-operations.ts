@@ -11,8 +11,9 @@ import { pushLateRows } from "./rows-late";
 import { mergeFaults, readArgs, readSend } from "./session-args";
 import { hello, refresh } from "./session-hello";
 import { gatherPage } from "./sync";
-import { answered, sessionLimits } from "./session-world";
-import type { Call } from "./session-world";
+import type { Page, PageRequest } from "./sync";
+import { answered, sessionLimits, takesCounters } from "./session-world";
+import type { Call, SessionHandle } from "./session-world";
 
 type Answer<N extends OperationName> = Results[N] | typeof answered;
 /** Answers the result, at once or later; throws or rejects with an AppError. */
@@ -46,6 +47,10 @@ const handlers: { readonly [N in OperationName]: Handler<N> } = {
   watch: (call, [users]) => {
     const told = call.session.world.directory.watch(call.session, users);
     return told instanceof Promise ? told.then((people) => [people]) : [told];
+  },
+  open: ({ session }, [conversations]) => {
+    session.world.directory.lookAt(session, conversations);
+    return [];
   },
 };
 
@@ -124,13 +129,23 @@ async function syncNow(call: Call, [after, positions]: Args<"sync">): Promise<An
     positions: new Map(positions ?? []),
     withTotals: after === null,
     askMs: sessionLimits.rowMs,
+    countsOnly: countsOnly(session),
   };
   try {
     await gatherPage(session.world, request, (page) => {
       if (session.state !== "open") return;
-      for (const conversation of page.shown) session.line.subscribe(conversation);
+      const large = receive(session, page);
       const totals = request.withTotals ? page.totals : null;
-      session.answerNow(call, [page.userSeq, page.rows, page.next, totals, page.pending, page.resumed]);
+      const { userSeq, rows, next, pending, resumed } = page;
+      session.answerNow(call, [
+        userSeq,
+        rows,
+        next,
+        totals,
+        pending,
+        resumed,
+        ...(takesCounters(session) ? [large] : []),
+      ]);
       pushLateRows(session, page.pending, totals);
     });
   } finally {
@@ -138,6 +153,19 @@ async function syncNow(call: Call, [after, positions]: Args<"sync">): Promise<An
     session.world.directory.synced(session);
   }
   return answered;
+}
+
+/** What of a page is counted and not resumed: large conversations that its client has not opened. */
+function countsOnly(session: SessionHandle): PageRequest["countsOnly"] {
+  if (!takesCounters(session)) return null;
+  const { membersAbove } = session.world.settings.counters;
+  return (conversation, memberCount) => memberCount > membersAbove && !session.lookedAt?.has(conversation);
+}
+
+/** Answers which of these are large to the session. */
+function receive(session: SessionHandle, { shown, memberCounts }: Page): readonly ConversationId[] {
+  const { directory } = session.world;
+  return shown.filter((conversation, i) => directory.receive(session, conversation, memberCounts[i] as number));
 }
 
 async function list(call: Call, [after, limit]: Args<"list">): Promise<Results["list"]> {
@@ -148,6 +176,7 @@ async function list(call: Call, [after, limit]: Args<"list">): Promise<Results["
     positions: new Map(),
     withTotals: false,
     askMs: call.timeoutMs,
+    countsOnly: null,
   };
   return gatherPage(call.session.world, request, ({ rows, next, pending }) => {
     if (pending.length > 0) throw new AppError("store_unavailable", undefined, { retryAfterMs: 500 });

@@ -4,7 +4,7 @@ import type { Clock } from "../lib/clock";
 import type { Log } from "../lib/log";
 import type { Metrics } from "../lib/metrics";
 import type { Config } from "../lib/settings";
-import type { capabilities } from "../protocol/capabilities";
+import { capabilities } from "../protocol/capabilities";
 import type { CloseReason, ErrorCode } from "../protocol/codes";
 import type { ConversationId, DeviceId, UserId } from "../protocol/ids";
 import type { OperationName } from "../protocol/operations";
@@ -56,6 +56,8 @@ export interface SessionHandle {
   sibling: SessionHandle | null;
   /** Whom it watches: a list of the directory. */
   watched: readonly UserId[] | null;
+  /** What its client has open, and whether that is large to it; null for nothing. A list of the directory. */
+  lookedAt: Map<ConversationId, boolean> | null;
   /** Looks at the clock: called about once a second for every session by the transport's one sweep. */
   tick(): void;
   /** A fresh token was taken in place. */
@@ -80,6 +82,11 @@ export interface SessionHandle {
   answerNow(call: Call, result: unknown): void;
 }
 
+/** Whether the session's client takes counters of large conversations that it has not opened. */
+export function takesCounters({ capabilities: named }: SessionHandle): boolean {
+  return (named & capabilities.counters.bit) !== 0;
+}
+
 /** What a handler answers where the reply has left already. */
 export const answered: unique symbol = Symbol("answered");
 
@@ -89,10 +96,11 @@ export interface SessionLine {
   send(frame: Uint8Array): void;
   /** Sends now, after what waits and before anything that is published to this connection later. */
   sendNow(frame: Uint8Array): void;
-  /** Receives from now on what is published to the conversation; idempotent. */
-  subscribe(conversation: ConversationId): void;
-  /** Receives nothing that is published to the conversation after the call. */
-  unsubscribe(conversation: ConversationId): void;
+  /** Receives from now on what is published to the topic: a conversation's id, or its counters'; idempotent. */
+  subscribe(topic: string): void;
+  /** Receives nothing that is published to the topic after the call. */
+  unsubscribe(topic: string): void;
+  isSubscribed(topic: string): boolean;
   /** Says goodbye and closes, once what was sent before has left. */
   close(reason: CloseReason, retryAfterMs: number | null): void;
 }
@@ -112,6 +120,13 @@ export interface Directory {
   ): readonly (readonly [UserId, boolean])[] | Promise<readonly (readonly [UserId, boolean])[]>;
   /** Sync was answered: what the feed said meanwhile follows. */
   synced(session: SessionHandle): void;
+  /**
+   * The session is shown the conversation as it stands at this moment, and receives from here on its entries, or counters in their
+   * place. Answers whether the conversation is large to it: then that is counters while its client has not opened it.
+   */
+  receive(session: SessionHandle, conversation: ConversationId, memberCount: number): boolean;
+  /** Replaces what the session's client has open; of other large conversations it receives counters. */
+  lookAt(session: SessionHandle, conversations: readonly ConversationId[]): void;
 }
 
 /** A person's rate limit, shared by all their sessions. */
@@ -148,7 +163,7 @@ export type SessionMeter = Pick<
 >;
 
 /** The settings that sessions obey. */
-export type SessionSettings = Pick<Config, "connections" | "rates">;
+export type SessionSettings = Pick<Config, "connections" | "rates" | "counters">;
 
 /** One for all sessions of a server. */
 export interface SessionWorld {

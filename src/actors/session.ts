@@ -32,6 +32,7 @@ export class Session implements SessionHandle {
   doubted = false;
   sibling: SessionHandle | null = null;
   watched: readonly UserId[] | null = null;
+  lookedAt: Map<ConversationId, boolean> | null = null;
   personRates: PersonRates | null = null;
   readonly #rate: Rate;
   readonly #openedAt: number;

@@ -94,7 +94,16 @@ class Node {
 
   gather(request: Partial<PageRequest> = {}): Promise<Page> {
     const positions = new Map<ConversationId, number>();
-    const whole = { user: ada, after: null, limit: 500, positions, withTotals: true, askMs: 500, ...request };
+    const whole = {
+      user: ada,
+      after: null,
+      limit: 500,
+      positions,
+      withTotals: true,
+      askMs: 500,
+      countsOnly: null,
+      ...request,
+    };
     return gatherPage(this.world, whole, (page) => page);
   }
 

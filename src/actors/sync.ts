@@ -1,7 +1,7 @@
 // Sync: every conversation of a person in pages, exact where shown, and what a returning client missed (G5, G6, G12).
 // Run by a session; the answer is built in one synchronous step, so that it and the subscriptions are of the same moment.
 import { AppError } from "../lib/errors";
-import { encode, Encoded } from "../protocol/codec";
+import { encode, Encoded, memberCountOf } from "../protocol/codec";
 import type { EntryTuple } from "../protocol/entry";
 import type { ConversationId, Seq, UserId } from "../protocol/ids";
 import { limits } from "../protocol/limits";
@@ -38,6 +38,8 @@ export interface PageRequest {
   readonly withTotals: boolean;
   /** How long owners may take, milliseconds. */
   readonly askMs: number;
+  /** Whether the client is to receive counters of such a conversation; null: of none. */
+  readonly countsOnly: ((conversation: ConversationId, memberCount: number) => boolean) | null;
 }
 
 /** A page as built. `pending`: their owners have not answered. */
@@ -47,6 +49,8 @@ export interface Page {
   readonly rows: readonly RowTuple[];
   /** Whose rows those are. */
   readonly shown: readonly ConversationId[];
+  /** Of the same, in the same order; 0 where {@link PageRequest.countsOnly} is null. */
+  readonly memberCounts: readonly number[];
   readonly next: ConversationId | null;
   /** Zero where they were not wanted. */
   readonly totals: TotalsTuple;
@@ -71,7 +75,7 @@ export async function gatherPage<T>(world: SessionWorld, request: PageRequest, u
   const build = (asked: Asked, missed: Missed): Page => {
     if (world.clock.monotonic() - startedAt > gatherMs)
       throw new AppError("store_unavailable", "reading took too long", { retryAfterMs: 1000 });
-    return new PageBuilder(world, user, asked).build(page, missed, withTotals);
+    return new PageBuilder(world, user, asked, request.countsOnly !== null).build(page, missed, withTotals);
   };
   if (positions.size === 0) {
     // Mostly every row can be taken as it stands, at the first look.
@@ -120,7 +124,7 @@ async function askOwners(
 /** Entries after the client's positions, where they are few enough. */
 async function readMissed(
   world: SessionWorld,
-  { positions, user }: PageRequest,
+  { positions, user, countsOnly }: PageRequest,
   rows: readonly SyncRow[],
   asked: Asked,
 ): Promise<Missed> {
@@ -133,6 +137,7 @@ async function readMissed(
     const from = Math.max(position + 1, floor);
     const limit = headSeq - from + 1;
     if (limit < 1 || limit > limits.resumeEntriesMax) return [];
+    if (row.row !== null && countsOnly?.(conversation, memberCountOf(row.row))) return [];
     return [{ conversation, from, direction: "up" as const, limit, bytesMax: limits.pageBytesMax, scanMax: limit }];
   });
   if (wanted.length === 0) return new Map();
@@ -154,6 +159,7 @@ interface Shown {
   readonly headSeq: Seq;
   readonly floor: Seq;
   readonly unread: number;
+  readonly memberCount: number;
 }
 
 /** Builds one answer without waiting for anything. */
@@ -161,15 +167,18 @@ class PageBuilder {
   readonly #world: SessionWorld;
   readonly #user: UserId;
   readonly #asked: Asked;
+  /** Whether it matters how many members a conversation has. */
+  readonly #counting: boolean;
   /** Unread by conversation; null where it is not shown. */
   readonly #unread = new Map<ConversationId, number | null>();
   readonly #pending = new Set<ConversationId>();
   #bytesLeft = limits.frameBytesMax - frameBytes - pendingMax * idBytes;
 
-  constructor(world: SessionWorld, user: UserId, asked: Asked) {
+  constructor(world: SessionWorld, user: UserId, asked: Asked, counting: boolean) {
     this.#world = world;
     this.#user = user;
     this.#asked = asked;
+    this.#counting = counting;
   }
 
   build(page: SyncPage, missed: Missed, withTotals: boolean): Page {
@@ -181,6 +190,7 @@ class PageBuilder {
       userSeq: page.user?.userSeq ?? 0,
       rows: shown.map(({ encoded }) => encoded as unknown as RowTuple),
       shown: shown.map(({ conversation }) => conversation),
+      memberCounts: shown.map(({ memberCount }) => memberCount),
       next,
       totals,
       pending: [...this.#pending],
@@ -196,7 +206,8 @@ class PageBuilder {
       const { conversation } = row;
       const taken = this.#take(row);
       const one = typeof taken === "string" ? null : taken;
-      const left = this.#bytesLeft - (one?.encoded.bytes.length ?? 0);
+      // An id more where the client is told which conversations are large.
+      const left = this.#bytesLeft - (one ? one.encoded.bytes.length + (this.#counting ? idBytes : 0) : 0);
       if (left < leastLeft && shown.length > 0) return last;
       this.#bytesLeft = left;
       last = conversation;
@@ -224,7 +235,8 @@ class PageBuilder {
     if (row.open) return "pending";
     if (row.row === null) return this.#dangling();
     const { headSeq, floor } = row;
-    return { conversation, encoded: new Encoded(row.row), headSeq, floor, unread: unreadOf(row) };
+    const memberCount = this.#counting ? memberCountOf(row.row) : 0;
+    return { conversation, encoded: new Encoded(row.row), headSeq, floor, unread: unreadOf(row), memberCount };
   }
 
   #dangling(): "gone" {
@@ -286,5 +298,13 @@ class PageBuilder {
 function shownOf({ conversation, muted, markedUnread }: SyncRow, part: RowPart): Shown {
   const settings: SettingsTuple = [muted, markedUnread];
   const encoded = new Encoded(encode(toRow(conversation, part, settings)));
-  return { conversation, encoded, headSeq: part.head[0], floor: part.membership[2], unread: unreadOfPart(part) };
+  const { head, membership, info } = part;
+  return {
+    conversation,
+    encoded,
+    headSeq: head[0],
+    floor: membership[2],
+    unread: unreadOfPart(part),
+    memberCount: info[4],
+  };
 }

@@ -1,6 +1,5 @@
 // The way to the server: token, socket, hello, requests, reconnecting. Owned by the client.
 // Decides when to try again and when to stop; what is said over the connection is not its business.
-import { capabilityNames } from "../protocol/capabilities";
 import { closeCodes } from "../protocol/codes";
 import { frameTypes, protocolVersion } from "../protocol/frames";
 import type { OperationName, Results } from "../protocol/operations";
@@ -39,6 +38,8 @@ export interface ConnectionSetup {
   readonly token: () => Promise<string | null>;
   readonly deviceId: () => string;
   readonly platform: string | null;
+  /** What this client names in hello. */
+  readonly capabilities: readonly string[];
   readonly clock: ClientClock;
   readonly random: () => number;
   readonly requestTimeoutMs: number;
@@ -162,10 +163,10 @@ export class Connection {
     const link = this.#link;
     const requests = this.#requests;
     if (!link || !requests) return;
-    const { clock, platform, deviceId, requestTimeoutMs } = this.#setup;
+    const { clock, platform, deviceId, requestTimeoutMs, capabilities } = this.#setup;
     const client = { sdk: "parley-js", version: "0.1.0", ...(platform === null ? {} : { platform }) };
     try {
-      const args = [protocolVersion, this.#token, deviceId(), client, capabilityNames];
+      const args = [protocolVersion, this.#token, deviceId(), client, capabilities];
       const answer = await requests.ask("hello", args, requestTimeoutMs);
       if (link !== this.#link) return;
       const [, serverTime, generation, user, , limits, heartbeatMs, expiresAt] = answer;

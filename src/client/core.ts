@@ -1,4 +1,5 @@
 // The parts of a client and how they hang together. Owned by createClient; Face is what the application sees of it.
+import { capabilityNames } from "../protocol/capabilities";
 import type { DeviceId } from "../protocol/ids";
 import { isDeviceId } from "../protocol/ids";
 import type { MarkTuple, Results } from "../protocol/operations";
@@ -162,6 +163,7 @@ export class Core {
         token: options.token,
         deviceId: () => this.person.device,
         platform: options.platform ?? null,
+        capabilities: capabilityNames.filter((name) => name !== "counters"),
         requestTimeoutMs: options.requestTimeoutMs ?? 15_000,
         backoff: options.backoff ?? {},
       },
@@ -266,7 +268,7 @@ export class Core {
         return;
       }
       case "feed":
-        return this.#sync.feed(...push.args);
+        return this.#sync.feed(push.args[0], push.args[1]);
       case "row":
         return this.#sync.row(push.args[0]);
       case "resync":

@@ -153,6 +153,16 @@ const rates = z.strictObject({
   userBurst: whole(2_000, 1, 1_000_000, "Requests of one person at once."),
 });
 
+const counters = z.strictObject({
+  membersAbove: whole(
+    200,
+    0,
+    limits.membersMax,
+    "Conversations of more members than this are large: clients that take counters receive entries only of those they have open.",
+  ),
+  everyMs: whole(1_000, 10, 60_000, "How often at most one large conversation's counters are pushed, milliseconds."),
+});
+
 const actors = z.strictObject({
   conversationsActive: whole(
     20_000,
@@ -307,6 +317,7 @@ export const settings = z.strictObject({
   auth: auth.prefault({}),
   connections: connections.prefault({}),
   rates: rates.prefault({}),
+  counters: counters.prefault({}),
   actors: actors.prefault({}),
   http: http.prefault({}),
   mongodb: mongodb.prefault({}),

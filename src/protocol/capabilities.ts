@@ -7,6 +7,10 @@ export const capabilities = {
     bit: 1,
     says: "the client takes the push resync and syncs again, where the server would else close its connection",
   },
+  counters: {
+    bit: 2,
+    says: "of large conversations that the client has not opened it is pushed counters instead of entries",
+  },
 } as const satisfies Record<string, { readonly bit: number; readonly says: string }>;
 
 /** The name of a capability. */

@@ -69,6 +69,16 @@ export function encodeEntriesPush(conversation: ConversationId, entries: readonl
   return bytes;
 }
 
+/** What stands in a row before the items of its info: two heads of arrays, and between them a conversation's id with its head. */
+const beforeInfo = 1 + 24 + 1;
+
+/** `info.memberCount` of a row that {@link encode} encoded, without reading what follows it. */
+export function memberCountOf(row: Uint8Array): number {
+  const reader = new Reader(row.subarray(beforeInfo));
+  for (const _ of ["type", "name", "picture", "fields"]) reader.value();
+  return reader.value() as number;
+}
+
 /** Frames in order as messages within `frameBytesMax` bytes and `messageFramesMax` frames each, as few as that allows. */
 export function packMessages(frames: readonly Uint8Array[]): readonly Uint8Array[] {
   return group(frames, limits.frameBytesMax, limits.messageFramesMax).map(concat);

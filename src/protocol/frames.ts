@@ -36,10 +36,15 @@ export interface Pushes {
   /** Entries of one conversation committed together, in order. */
   entries: readonly [conversation: ConversationId, entries: readonly EntryTuple[]];
   /**
-   * Changes of my own feed. For `added`, `row` is the conversation as it stands once the session receives its entries;
-   * whatever lies between my position and its head is fetched.
+   * Capability `counters`: where a large conversation stands that this session has not open. `entry` stands there for my own counted
+   * entries and for messages that mention me, at once and one by one; else it is left out, and the newest state is told now and then.
    */
-  feed: readonly [changes: readonly FeedTuple[], rows: readonly RowTuple[]];
+  counter: readonly [conversation: ConversationId, seq: Seq, ordinal: number, time: number, entry?: EntryTuple | null];
+  /**
+   * Changes of my own feed. For `added`, `row` is the conversation as it stands once the session receives its entries;
+   * whatever lies between my position and its head is fetched. `large`: as in sync, left out where there are none.
+   */
+  feed: readonly [changes: readonly FeedTuple[], rows: readonly RowTuple[], large?: readonly ConversationId[] | null];
   /** My cursor moved, perhaps on another device. */
   cursor: readonly [conversation: ConversationId, cursor: MarkTuple, unread: number];
   /** Others' read marks, coalesced; only in conversations of at most `receiptMembersMax` members. */
@@ -48,8 +53,11 @@ export interface Pushes {
   readCount: readonly [conversation: ConversationId, seq: Seq, readers: number];
   signal: readonly [conversation: ConversationId, user: UserId, kind: string, data: unknown];
   presence: readonly [people: readonly (readonly [UserId, online: boolean])[]];
-  /** A row that sync listed as pending. `totals` replace those of sync: they include every row pushed so far. */
-  row: readonly [row: RowTuple, totals: TotalsTuple | null];
+  /**
+   * A row that sync listed as pending. `totals` replace those of sync: they include every row pushed so far. `large`: whether it is,
+   * as in sync; left out where it is not.
+   */
+  row: readonly [row: RowTuple, totals: TotalsTuple | null, large?: boolean | null];
   /** Capability `resync`: something may have been missed; sync again on this connection, at a random moment within `withinMs`. */
   resync: readonly [withinMs: number];
   /** The token expires soon: `refresh` it. */

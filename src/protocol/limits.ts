@@ -43,6 +43,8 @@ export const limits = {
   receiptMembersMax: 100,
   /** People whose presence one session watches. */
   watchMax: 200,
+  /** Conversations that one session has open, see the operation `open`. */
+  openMax: 16,
   signalBytesMax: 1024,
   /** Depth of nested arrays and maps in a frame. Leaves room for {@link limits.valueNestingMax} in the deepest reply. */
   nestingMax: 32,

@@ -182,6 +182,7 @@ export const operations = {
     optional(anything(limits.signalBytesMax)),
   ),
   watch: operation("person", "users", list(userId, limits.watchMax)),
+  open: operation("person", "conversations", list(conversationId, limits.openMax)),
 } as const;
 
 /** The name of an operation. */
@@ -281,7 +282,10 @@ export interface Results {
       signedOut: boolean,
     ])[],
   ];
-  /** `totals` only on the first page; `next` is the `after` of the next page, or nil; `resumed`: missed entries, in order. */
+  /**
+   * `totals` only on the first page; `next` is the `after` of the next page, or nil; `resumed`: missed entries, in order. `large`, where
+   * the client named `counters`: of which conversations of this page it is pushed counters while it has not opened them.
+   */
   sync: readonly [
     userSeq: UserSeq,
     rows: readonly RowTuple[],
@@ -289,6 +293,7 @@ export interface Results {
     totals: TotalsTuple | null,
     pending: readonly ConversationId[],
     resumed: readonly (readonly [ConversationId, readonly EntryTuple[]])[],
+    large?: readonly ConversationId[] | null,
   ];
   /** `complete` false: `after` is too old (or ahead); sync instead. */
   feed: readonly [changes: readonly FeedTuple[], userSeq: UserSeq, complete: boolean];
@@ -321,4 +326,6 @@ export interface Results {
   signal: readonly [];
   /** Replaces the whole watch; answers everybody's state of now, changes come as `presence`. */
   watch: readonly [people: readonly (readonly [UserId, online: boolean])[]];
+  /** Replaces what this session has open; where it stood, as far as it was not told, was pushed (`counter`) before the answer. */
+  open: readonly [];
 }

@@ -123,6 +123,7 @@ export class PersonFeed {
     const { shown, late } = this.#fresh(told);
     const rows = shown.map(({ row }) => row as unknown as RowTuple);
     const frame = encodePush("feed", changes, rows);
+    let frameWithLarge: Uint8Array | null = null;
     for (const session of sessions) {
       if (session.state !== "open" || !session.interested) continue;
       const held = this.#held.get(session);
@@ -130,8 +131,13 @@ export class PersonFeed {
         this.#hold(session, [...(held ?? []), ...changes]);
         continue;
       }
-      for (const { conversation } of shown) session.line.subscribe(conversation);
-      session.line.sendNow(frame);
+      const { directory } = session.world;
+      const large = shown.flatMap(({ conversation, part }) =>
+        directory.receive(session, conversation, part.info[4]) ? [conversation] : [],
+      );
+      // What is large is the same for all that take counters.
+      if (large.length > 0) frameWithLarge ??= encodePush("feed", changes, rows, large);
+      session.line.sendNow(large.length > 0 && frameWithLarge ? frameWithLarge : frame);
       pushLateRows(session, late, null);
     }
   }

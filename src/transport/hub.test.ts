@@ -43,6 +43,9 @@ class NotedLine implements SessionLine {
   subscribe(): void {
     this.#note("subscribe");
   }
+  isSubscribed(): boolean {
+    return false;
+  }
   unsubscribe(): void {
     this.#note("unsubscribe");
   }
@@ -81,16 +84,24 @@ class Node {
     this.rows = new RowSource(router, { readMemberships: async () => [] } as never);
     const meter = { framesPublished: () => undefined, dropped: () => undefined };
     this.hub = new Hub({ clock: this.clock, log: silentLog(), meter, settings: settings.parse({}) });
-    this.hub.start({ publish: () => 0 }, this.rows);
+    this.hub.start({ publish: () => 0, subscribers: () => 0 }, this.rows);
   }
 
   session(user: UserId, device = "phone"): SessionHandle & { line: NotedLine } {
     const session = {
-      world: { rows: this.rows, clock: this.clock, log: silentLog(), meter: { dropped: () => undefined } },
+      world: {
+        rows: this.rows,
+        directory: this.hub,
+        clock: this.clock,
+        log: silentLog(),
+        meter: { dropped: () => undefined },
+      },
       line: new NotedLine(),
       state: "open",
       user,
       device: device as DeviceId,
+      capabilities: 0,
+      lookedAt: null,
       syncing: 0,
       interested: true,
       sibling: null,

@@ -14,12 +14,15 @@ import type { Clock } from "../lib/clock";
 import type { Log } from "../lib/log";
 import type { ConversationId, UserId } from "../protocol/ids";
 import type { FeedTuple } from "../protocol/operations";
+import { Counters } from "./hub-counters";
 import { PersonFeed } from "./hub-feed";
 
 /** Where published frames go: the server, once it listens. */
 export interface Publisher {
   /** To every socket subscribed to the topic, in call order. Answers 0 or less where one of them buffers or nobody is there. */
   publish(topic: string, frame: Uint8Array): number;
+  /** How many sockets are subscribed to the topic. */
+  subscribers(topic: string): number;
 }
 
 /** What the hub records. */
@@ -97,6 +100,7 @@ export class Hub implements Gateway, Directory {
   readonly #people = new Map<UserId, Person>();
   readonly #presence: Presence;
   readonly #elsewhere: RemotePresence | null;
+  readonly #counters: Counters;
   #publisher: Publisher | null = null;
   #rows: RowSource | null = null;
   #sessions = 0;
@@ -106,6 +110,13 @@ export class Hub implements Gateway, Directory {
     const isHere = (user: UserId): boolean => this.#people.get(user)?.online ?? false;
     this.#elsewhere = deps.others?.watchPresence(isHere, (user) => this.#presence.changed(user)) ?? null;
     this.#presence = new Presence(deps.clock, isHere, this.#elsewhere);
+    this.#counters = new Counters({
+      clock: deps.clock,
+      settings: deps.settings,
+      publish: (topic, frame) => this.#publish(topic, frame),
+      subscribers: (topic) => this.#publisher?.subscribers(topic) ?? 0,
+      sessionsOf: (user) => this.#people.get(user)?.sessions() ?? [],
+    });
   }
 
   /** Before the first connection: what is published until then has nobody to go to. */
@@ -120,8 +131,8 @@ export class Hub implements Gateway, Directory {
   }
 
   publish(conversation: ConversationId, frame: Uint8Array): void {
-    this.#publisher?.publish(conversation, frame);
-    this.#deps.meter.framesPublished(1, frame.length);
+    this.#publish(conversation, frame);
+    this.#counters.published(conversation, frame);
   }
 
   entries(conversation: ConversationId, frame: Uint8Array, { gone }: EntrySpan): void {
@@ -145,7 +156,7 @@ export class Hub implements Gateway, Directory {
   dropInterest(conversation: ConversationId, users: readonly UserId[]): void {
     for (const user of users) {
       const person = this.#people.get(user);
-      if (person) for (const session of person.sessions()) session.line.unsubscribe(conversation);
+      if (person) for (const session of person.sessions()) this.#counters.drop(session, conversation);
     }
   }
 
@@ -212,6 +223,24 @@ export class Hub implements Gateway, Directory {
 
   synced(session: SessionHandle): void {
     if (session.syncing === 0) this.#personOf(session)?.feed?.synced(session);
+  }
+
+  receive(session: SessionHandle, conversation: ConversationId, memberCount: number): boolean {
+    return this.#counters.receive(session, conversation, memberCount);
+  }
+
+  lookAt(session: SessionHandle, conversations: readonly ConversationId[]): void {
+    this.#counters.lookAt(session, conversations);
+  }
+
+  /** How many sessions here receive the conversation, in any form. */
+  interestedIn(conversation: ConversationId): number {
+    return this.#counters.interestedIn(conversation);
+  }
+
+  #publish(topic: string, frame: Uint8Array): void {
+    this.#publisher?.publish(topic, frame);
+    this.#deps.meter.framesPublished(1, frame.length);
   }
 
   #personOf(session: SessionHandle): Person | null {

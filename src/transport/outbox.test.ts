@@ -38,6 +38,7 @@ class World {
       cork: (write) => write(),
       subscribe: (topic) => void topics.add(topic),
       unsubscribe: (topic) => void topics.delete(topic),
+      isSubscribed: (topic) => topics.has(topic),
       get subscriptions() {
         return [...topics];
       },

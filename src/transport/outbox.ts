@@ -3,7 +3,6 @@
 import { closeCodes } from "../protocol/codes";
 import type { CloseReason } from "../protocol/codes";
 import { encodePush, packMessages } from "../protocol/codec";
-import type { ConversationId } from "../protocol/ids";
 import { limits } from "../protocol/limits";
 import type { SessionLine } from "../actors/session-world";
 import type { Clock } from "../lib/clock";
@@ -16,6 +15,7 @@ export interface Socket {
   cork(write: () => void): void;
   subscribe(topic: string): void;
   unsubscribe(topic: string): void;
+  isSubscribed(topic: string): boolean;
   readonly subscriptions: readonly string[];
   /** Bytes sent or published that the kernel has not taken. */
   getBufferedAmount(): number;
@@ -106,12 +106,16 @@ export class Line implements SessionLine {
     this.flush();
   }
 
-  subscribe(conversation: ConversationId): void {
-    if (this.#closingSince === 0) this.#socket.subscribe(conversation);
+  subscribe(topic: string): void {
+    if (this.#closingSince === 0) this.#socket.subscribe(topic);
   }
 
-  unsubscribe(conversation: ConversationId): void {
-    if (this.#closingSince === 0) this.#socket.unsubscribe(conversation);
+  unsubscribe(topic: string): void {
+    if (this.#closingSince === 0) this.#socket.unsubscribe(topic);
+  }
+
+  isSubscribed(topic: string): boolean {
+    return this.#closingSince === 0 && this.#socket.isSubscribed(topic);
   }
 
   close(reason: CloseReason, retryAfterMs: number | null): void {

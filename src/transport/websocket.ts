@@ -12,7 +12,7 @@ import type { Config } from "../lib/settings";
 import { limits } from "../protocol/limits";
 import { subprotocol } from "../protocol/frames";
 import type { Store } from "../storage/store";
-import type { Hub, Publisher } from "./hub";
+import type { Hub } from "./hub";
 import { dropLimit, Line, Outbox, publishedBytesMax } from "./outbox";
 import type { OutboxMeter } from "./outbox";
 import { Admission } from "./websocket-admission";
@@ -22,7 +22,7 @@ export type SocketMeter = OutboxMeter & SessionMeter & { connectionOpened(): voi
 
 /** What {@link createSocketServer} is made of. */
 export interface SocketServerDeps {
-  readonly config: Pick<Config, "connections" | "rates" | "origins" | "http" | "actors">;
+  readonly config: Pick<Config, "connections" | "rates" | "counters" | "origins" | "http" | "actors">;
   readonly clock: Clock;
   readonly log: Log;
   readonly meter: SocketMeter;
@@ -52,6 +52,12 @@ const churnMax = 2_000;
 const quiet = { sweeps: 3, messagesMax: 50, messagesPerConnection: 0.1 } as const;
 /** Sweeps that idle actors may take to go, beyond their idle time. */
 const idleSweeps = 4;
+
+/** Bun's native topics. */
+interface ServerTopics {
+  publish(topic: string, frame: Uint8Array): number;
+  subscriberCount(topic: string): number;
+}
 
 /** One socket with its session. */
 export class Connection {
@@ -84,7 +90,7 @@ export class SocketServer {
   /** In which sweep the actors that served them are gone and worth a collection too; 0 for none. */
   #actorsGoneAt = 0;
   #messages = 0;
-  #publisher: Publisher | null = null;
+  #topics: ServerTopics | null = null;
   #publishedBytes = 0;
   #whenEmpty: (() => void) | null = null;
   #stopping = false;
@@ -98,7 +104,8 @@ export class SocketServer {
     const entrance = new Entrance({ clock, settings: config, meter });
     const common = { clock, log, meter, settings: config, router, store, rows, verifyToken, server };
     this.#world = { ...common, directory: hub, entrance };
-    hub.start({ publish: (topic, frame) => this.#publish(topic, frame) }, rows);
+    const subscribers = (topic: string): number => this.#topics?.subscriberCount(topic) ?? 0;
+    hub.start({ publish: (topic, frame) => this.#publish(topic, frame), subscribers }, rows);
     this.websocket = this.#handler();
     this.#sweepLater();
   }
@@ -115,7 +122,7 @@ export class SocketServer {
 
   /** Answers a request to the socket's path: undefined once upgraded, else the refusal. */
   fetchUpgrade(request: Request, server: Server<Connection>): Response | undefined {
-    this.#publisher ??= server as unknown as Publisher;
+    this.#topics ??= server as unknown as ServerTopics;
     if (this.#stopping) return refusal(503, "the server is stopping", 1);
     const refused = this.#admission.check(request);
     if (refused !== null) return refused;
@@ -217,8 +224,8 @@ export class SocketServer {
   }
 
   #publish(topic: string, frame: Uint8Array): number {
-    if (this.#publisher === null) return 0;
-    const status = this.#publisher.publish(topic, frame);
+    if (this.#topics === null) return 0;
+    const status = this.#topics.publish(topic, frame);
     this.#publishedBytes += frame.length;
     // Looked at before any buffer can have grown to where the socket drops.
     if (this.#publishedBytes >= publishedBytesMax) this.#look();

@@ -47,6 +47,11 @@ const tuple =
     if (!Array.isArray(value) || value.length !== inner.length) return fail(at, `${inner.length} items`, value);
     for (const [i, shape] of inner.entries()) shape(value[i], `${at}[${i}]`);
   };
+/** As {@link tuple}, and perhaps one more item. */
+const tupleOrMore =
+  (last: Shape, ...inner: Shape[]): Shape =>
+  (value, at) =>
+    tuple(...inner, ...(Array.isArray(value) && value.length > inner.length ? [last] : []))(value, at);
 const either =
   (...inner: Shape[]): Shape =>
   (value, at) => {
@@ -101,7 +106,8 @@ export const resultShapes: Readonly<Record<OperationName, Shape>> = {
   refresh: tuple(nil(whole)),
   signOut: tuple(),
   devices: tuple(list(tuple(str, nil(str), whole, bool))),
-  sync: tuple(
+  sync: tupleOrMore(
+    list(conversation, 500),
     whole,
     list(row, 500),
     nil(conversation),
@@ -128,18 +134,20 @@ export const resultShapes: Readonly<Record<OperationName, Shape>> = {
   settings: tuple(whole),
   signal: tuple(),
   watch: tuple(list(tuple(user, bool), 200)),
+  open: tuple(),
 };
 
 /** What each push carries after its name. */
 export const pushShapes: Readonly<Record<PushName, Shape>> = {
   entries: tuple(conversation, list(entry)),
-  feed: tuple(list(change), list(row)),
+  counter: tupleOrMore(entry, conversation, whole, whole, whole),
+  feed: tupleOrMore(list(conversation), list(change), list(row)),
   cursor: tuple(conversation, mark, whole),
   receipts: tuple(conversation, list(tuple(user, whole), 100)),
   readCount: tuple(conversation, whole, whole),
   signal: tuple(conversation, user, str, anyValue),
   presence: tuple(list(tuple(user, bool))),
-  row: tuple(row, nil(totals)),
+  row: tupleOrMore(bool, row, nil(totals)),
   resync: tuple(whole),
   tokenExpiring: tuple(whole),
   goodbye: tuple(whole, nil(whole)),

@@ -25,6 +25,7 @@ import { SteeredClock } from "./steered-clock";
 export interface WorldOptions {
   readonly connections?: Partial<SocketServerDeps["config"]["connections"]>;
   readonly rates?: Partial<SocketServerDeps["config"]["rates"]>;
+  readonly counters?: Partial<SocketServerDeps["config"]["counters"]>;
   readonly origins?: readonly string[];
   /** Closed with the world; absent: a store in memory. */
   readonly store?: Store;
@@ -90,7 +91,8 @@ export class SocketWorld implements AsyncDisposable {
     const base = settings.parse({});
     const connections = { ...base.connections, ...options.connections };
     const rates = { ...base.rates, ...options.rates };
-    const config = { ...base, connections, rates, origins: [...(options.origins ?? [])] };
+    const counters = { ...base.counters, ...options.counters };
+    const config = { ...base, connections, rates, counters, origins: [...(options.origins ?? [])] };
     const store = options.store ?? new MemoryStore();
     const hub = new Hub({ clock, log, meter, settings: config });
     const kindLimits = { mailboxMax: 4096, idleMs: 60_000, activeMax: 10_000 };
@@ -137,9 +139,14 @@ export class SocketWorld implements AsyncDisposable {
   }
 
   /** A signed-in connection. */
-  async signIn(user: string, device = "device-1", token = tokenFor(user)): Promise<RawClient> {
+  async signIn(
+    user: string,
+    device = "device-1",
+    token = tokenFor(user),
+    capabilities: readonly string[] = [],
+  ): Promise<RawClient> {
     const client = await this.connect();
-    await client.request("hello", 1, token, device, null, []);
+    await client.request("hello", 1, token, device, null, capabilities);
     return client;
   }
 

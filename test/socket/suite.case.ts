@@ -3,6 +3,7 @@ import { describe } from "bun:test";
 import type { StoreUnderTest } from "../stores";
 import { admissionCases } from "./admission.case";
 import { chatCases } from "./chat.case";
+import { counterCases } from "./counters.case";
 import { hostileCases } from "./hostile.case";
 import { membershipCases } from "./membership.case";
 import { slowCases } from "./slow.case";
@@ -18,6 +19,7 @@ export function socketSuite(store: StoreUnderTest): void {
   };
   describe(`sockets over ${store.name}`, () => {
     describe("chat", () => chatCases(start));
+    describe("counters", () => counterCases(start));
     describe("membership", () => membershipCases(start));
     describe("tokens", () => tokenCases(start));
     describe("slow readers", () => slowCases(start));
