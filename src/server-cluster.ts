@@ -2,10 +2,11 @@
 // Owned by server.ts; here the NATS driver is named.
 import { randomBytes } from "node:crypto";
 import type { PartitionListener } from "./actors/cluster-inbox";
-import type { ClusterNodeOptions } from "./actors/cluster-node";
+import type { ClusterNode, ClusterNodeOptions } from "./actors/cluster-node";
 import { FeatureLevel, releaseLevel } from "./actors/feature-level";
 import type { Incarnation } from "./actors/placement-shares";
 import { systemClock } from "./lib/clock";
+import type { ClusterFigures } from "./lib/cluster-metrics";
 import type { Log } from "./lib/log";
 import type { Metrics } from "./lib/metrics";
 import type { Config } from "./lib/settings";
@@ -33,25 +34,29 @@ export interface JoinOptions {
 
 /** Connects, and finds out whether this node may serve. Rejects with a sentence for the operator where it may not. */
 export async function joinAsNode(options: JoinOptions, opening: AsyncDisposableStack): Promise<ClusterParts> {
-  const { config, log, store, onOutdated } = options;
+  const { config, log, metrics, store, onOutdated } = options;
   const self: Incarnation = newIncarnation();
   const nats = await (options.openNats?.(config) ?? openNats({ settings: config, clock: systemClock, log }));
   opening.defer(() => nats.close());
   const levels = await FeatureLevel.open({ store, clock: systemClock, level: releaseLevel, onOutdated });
   opening.defer(() => levels.close());
   const { bus, claims, members } = nats;
-  return { self, nats, bus, claims, members, levels, listener: nobody, meter: quiet };
+  return { self, nats, bus, claims, members, levels, listener: nobody, meter: metrics };
 }
 
 const nobody: PartitionListener = { owned: () => undefined, lost: () => undefined };
-const quiet = {
-  attempted: () => undefined,
-  tellLost: () => undefined,
-  ignored: () => undefined,
-  handedOff: () => undefined,
-  droppedPartition: () => undefined,
-  ownerChanged: () => undefined,
-};
+/** What is shown of a node's part in its cluster. */
+export function clusterFigures({ nats, levels }: ClusterParts, node: ClusterNode): ClusterFigures {
+  const { connections, bytesWaiting, refused } = nats.stats();
+  const { members, unowned, phases } = node.stats().placement;
+  const ofNats = {
+    natsConnected: nats.bus.connected,
+    natsConnections: connections,
+    natsBytesWaiting: bytesWaiting,
+    natsRefused: refused,
+  };
+  return { ...ofNats, members, unowned, phases, featureLevel: levels.inForce };
+}
 
 /** A name that no other process ever had: 64 random bits. */
 function newIncarnation(): Incarnation {

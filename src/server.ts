@@ -17,7 +17,7 @@ import type { Metrics } from "./lib/metrics";
 import type { Config } from "./lib/settings";
 import { startActors } from "./server-actors";
 import type { RunningActors } from "./server-actors";
-import { joinAsNode } from "./server-cluster";
+import { clusterFigures, joinAsNode } from "./server-cluster";
 import type { ClusterParts, JoinOptions } from "./server-cluster";
 import { openCache, openStore } from "./server-drivers";
 import type { Cache } from "./storage/cache";
@@ -79,7 +79,7 @@ export interface RunningServer extends AsyncDisposable {
 /** Where the page is, seen from this file, in a clone and in the container alike. */
 const defaultPageFolder = join(import.meta.dir, "..", "dist", "web");
 /** How the time of stopping is shared: what is under way, goodbyes, and last the store; the rest is for the actors. */
-const drainShares = { answers: 0.3, goodbyes: 0.3, store: 0.2 } as const;
+const drainShares = { handOver: 0.4, answers: 0.3, goodbyes: 0.3, store: 0.2 } as const;
 /** How often it is looked whether everything under way was answered, milliseconds. */
 const answersLookMs = 5;
 /** How long a start waits for every partition to have an owner, milliseconds; after it the server takes clients all the same. */
@@ -256,7 +256,8 @@ function open({ config, sockets, http, stage, log }: Parts, shared: SharedPort |
 }
 
 /** Begins to measure; the answered function ends it. */
-function observe({ metrics, hub, sockets, store, cache }: Parts, actors: RunningActors): () => void {
+function observe(parts: Parts, actors: RunningActors): () => void {
+  const { metrics, hub, sockets, store, cache, stage, cluster } = parts;
   metrics.observeGauges(() => {
     const { kinds, asksWaiting } = actors.stats();
     return {
@@ -266,13 +267,20 @@ function observe({ metrics, hub, sockets, store, cache }: Parts, actors: Running
       asksWaiting,
       storeWritable: store.health().writable,
       cacheReady: cache.state() === "ready",
+      ready: readinessOf(stage, store).ready,
+      turnsWaiting: sockets.waiting,
+      cluster: cluster && actors.node && clusterFigures(cluster, actors.node),
     };
   });
   return watchEventLoop(metrics.eventLoopLag);
 }
 
-/** What is under way is answered, then everybody is sent away, then every actor makes its rows exact. */
-async function drainParts(totalMs: number, actors: RunningActors, sockets: SocketServer, log: Log): Promise<void> {
+/** In a cluster others take over first; what is under way is answered, everybody is sent away, every actor makes its rows exact. */
+async function drainParts(drainMs: number, actors: RunningActors, sockets: SocketServer, log: Log): Promise<void> {
+  const beganAt = systemClock.monotonic();
+  // Whoever is connected goes on through the new owners until they are sent away.
+  await actors.node?.handOver(drainMs * drainShares.handOver);
+  const totalMs = drainMs - (systemClock.monotonic() - beganAt);
   const ended = actors.drain(totalMs * (1 - drainShares.store));
   await within(totalMs * drainShares.answers, untilAnswered(actors));
   await within(totalMs * drainShares.goodbyes, sockets.drain(totalMs * drainShares.goodbyes));
