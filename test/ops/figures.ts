@@ -34,6 +34,13 @@ async function exercise(): Promise<string> {
     asksWaiting: 0,
     storeWritable: true,
     cacheReady: true,
+    ready: true,
+    turnsWaiting: 0,
+    walBytes: 0,
+    cluster: {
+      ...{ natsConnected: true, natsConnections: 1, natsBytesWaiting: 0, natsRefused: 0 },
+      ...{ members: 1, unowned: 0, phases: { owned: 256 }, featureLevel: 1 },
+    },
   }));
   const { contentType: _, expose, observeGauges: __, ...record } = metrics;
   for (const one of Object.values(record)) {
