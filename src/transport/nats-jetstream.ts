@@ -20,6 +20,8 @@ export const jetStreamErrors = {
   streamNotFound: 10_059,
   messageNotFound: 10_037,
   wrongLastSequence: 10_071,
+  /** The same of a cluster, where another write of the key is under way. */
+  wrongLastSequenceToBe: 10_164,
   notClustered: 10_074,
   notEnabled: 10_076,
 } as const;

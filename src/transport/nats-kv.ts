@@ -25,6 +25,7 @@ export interface KvEntry {
 
 const encoder = new TextEncoder();
 const nothing = new Uint8Array(0);
+const conflicts: readonly number[] = [jetStreamErrors.wrongLastSequence, jetStreamErrors.wrongLastSequenceToBe];
 const expected = "Nats-Expected-Last-Subject-Sequence";
 
 /** See the head of this file. */
@@ -77,8 +78,7 @@ export class NatsKeyValue implements KeyValue {
   async #write(key: string, bytes: Uint8Array, marks: Readonly<Record<string, string>>): Promise<KvWritten> {
     const answer = await this.#options.jetStream.write(this.#subject(key), bytes, marks);
     if (answer.outcome === "done") return { outcome: "written", revision: Number(answer.value["seq"]) };
-    if (answer.outcome === "refused" && answer.number === jetStreamErrors.wrongLastSequence)
-      return { outcome: "conflict" };
+    if (answer.outcome === "refused" && conflicts.includes(answer.number)) return { outcome: "conflict" };
     if (answer.outcome !== "silent") this.#missed(key, answer);
     return { outcome: "unknown" };
   }

@@ -8,8 +8,10 @@ import { say, type ServiceName, testVariables } from "../../scripts/services/cat
 import { logFolder } from "../../scripts/services/folders";
 import type { Service } from "../../scripts/services/service";
 import { startService, whyMissing } from "../../scripts/services/start";
+import { NatsCluster, startNatsWith } from "./nats-servers";
 
 export type { Service } from "../../scripts/services/service";
+export { wipeJetStream } from "./nats-servers";
 
 /** A server that a suite needs: the run's shared one, or one of its own that it may kill. */
 export type Needed = ServiceName | `own ${ServiceName}`;
@@ -45,6 +47,16 @@ export function startRedis(): Promise<Service> {
 /** A nats-server of one's own with JetStream on disk. */
 export function startNats(): Promise<Service> {
   return startService("nats", { logs: logsOfRun() });
+}
+
+/** Servers of one's own that are a cluster; disposing stops them and removes their data. Takes some seconds: they elect a leader. */
+export function startNatsCluster(size = 3): Promise<NatsCluster> {
+  return NatsCluster.start(size, logsOfRun());
+}
+
+/** A nats-server of one's own that is configured by a file of this content; JetStream is what the file makes of it. */
+export function startNatsConfigured(config: string): Promise<Service> {
+  return startNatsWith(config, logsOfRun());
 }
 
 /** A new database on the shared MongoDB-compatible server, or on the one in `PARLEY_TEST_MONGODB`; dropped when disposed. */
