@@ -220,3 +220,9 @@ test("nobody comes into more conversations than one person may have", async () =
   expect(await codeOf(ask(channel, "add", cat, "a", [ann], null))).toBe("limit_reached");
   expect(await ask(first, "leave", bob, "bye")).toEqual([3]);
 });
+
+test("what a later release's node may ask and this one does not know is refused by name", async () => {
+  const { create, ask } = await world();
+  const group = await create("group", ann, "g", [bob]);
+  expect(await codeOf(ask(group, "knock", bob, "hello"))).toBe("unknown_operation");
+});

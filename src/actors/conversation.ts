@@ -199,6 +199,10 @@ class Conversation implements PlacedActor, ConversationPeek {
     this.#end();
   }
 
+  get headSeq(): Seq {
+    return this.#state.committed.seq;
+  }
+
   peek(user: UserId) {
     const member = this.#state.members.get(user);
     if (!member) return null;
@@ -333,6 +337,8 @@ class Conversation implements PlacedActor, ConversationPeek {
         return this.#signal(ask, reply);
       case "row":
         return void this.#row(ask.user, reply);
+      default:
+        return reply.fail(new AppError("unknown_operation")); // of a later release's node
     }
   }
 

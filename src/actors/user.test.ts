@@ -290,3 +290,8 @@ test("settings asked for while a change of them is under way are answered as the
     false,
   ]);
 });
+
+test("what a later release's node may ask and this one does not know is refused by name", async () => {
+  const { ask } = await world();
+  expect(await codeOf(ask({ op: "adopt" }))).toBe("unknown_operation");
+});

@@ -132,6 +132,8 @@ class UserActor implements PlacedActor {
         return this.#membership(ask);
       case "reopen":
         return Promise.resolve(); // the activation did it
+      default:
+        return Promise.reject(new AppError("unknown_operation")); // of a later release's node;
     }
   }
 

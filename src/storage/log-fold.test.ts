@@ -159,3 +159,15 @@ test("a gap in the log is not folded over", () => {
   const [, second] = new Log().say(ada).say(ada).rows;
   expect(() => new LogFold(blank).add(second as EntryRow)).toThrow("the log has 2 where 1 is due");
 });
+
+test("an entry of a kind that it does not know counts by its header, and changes nothing else", () => {
+  const known = new Log().add(entryKinds.conversation, ada, ["group", {}]).members([added, ada, "owner", 1]).say(ada);
+  const before = fold(blank, known);
+  const after = fold(blank, known.add(200, ada, { of: ["no", "known", "shape"] }, true).add(201, bob, null));
+
+  const { seq, ordinal, time, totalsThrough } = after.head;
+  expect([seq, ordinal, time, totalsThrough]).toEqual([5, 2, 1005, 5]);
+  expect(after.head).toEqual({ ...before.head, seq, ordinal, time, totalsThrough });
+  expect(after.members).toEqual(before.members);
+  expect(after.totals).toEqual([{ user: ada, total: 2 }]);
+});
