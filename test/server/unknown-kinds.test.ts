@@ -10,7 +10,6 @@ import type { EntryRow, Store } from "../../src/storage/store";
 import { signToken } from "../../src/transport/tokens";
 import { until } from "../client/real";
 import { describeWith } from "../services/services";
-import type { RawClient } from "../socket/raw-client";
 import { mongodb, sqlite } from "../stores";
 import type { StoreUnderTest } from "../stores";
 import { secret, ServerWorld } from "./server-world";
