@@ -32,6 +32,8 @@ const expected = "Nats-Expected-Last-Subject-Sequence";
 export class NatsKeyValue implements KeyValue {
   readonly #options: NatsKeyValueOptions;
   #ensuring: Promise<boolean> | null = null;
+  #follower: { readonly key: string; readonly listener: (value: string | null) => void } | null = null;
+  #watches = 0;
 
   constructor(options: NatsKeyValueOptions) {
     this.#options = options;
@@ -43,7 +45,7 @@ export class NatsKeyValue implements KeyValue {
     if (revision !== 0 || written.outcome !== "conflict") return written;
     // A deleted key leaves a mark, and a revision. The comparison decides, also where the mark is not the newest any more.
     const there = await this.read(key);
-    if (there === null || there.value !== null) return written;
+    if (there === null || there === "unknown" || there.value !== null) return written;
     return this.#write(key, bytes, { [expected]: String(there.revision) });
   }
 
@@ -58,21 +60,55 @@ export class NatsKeyValue implements KeyValue {
 
   watch(watcher: KvWatcher): KvWatch {
     const { link, jetStream, plan, inbox } = this.#options;
-    const ensure = (): Promise<boolean> => this.#ensure();
-    return new BucketWatch({ link, jetStream, bucket: plan.name, inbox, watcher, ensure });
+    this.#watches += 1;
+    return new BucketWatch({
+      link,
+      jetStream,
+      bucket: plan.name,
+      inbox: `${inbox}.${this.#watches}`,
+      watcher: this.#followed(watcher),
+      ensure: () => this.#ensure(),
+    });
   }
 
-  /** What the bucket's leader says stands there; null: nothing, or it did not say. Nothing may be decided by it without a comparison. */
-  async read(key: string): Promise<KvEntry | null> {
+  /** Tells, with every later watch, what stands under the key and becomes of it; null: nothing. */
+  follow(key: string, listener: (value: string | null) => void): void {
+    this.#follower = { key, listener };
+  }
+
+  /** What the bucket's leader says stands there; null: nothing. It may be old: nothing may be decided by it without a comparison. */
+  async read(key: string): Promise<KvEntry | null | "unknown"> {
     const { jetStream, plan } = this.#options;
     const body = { last_by_subj: this.#subject(key) };
     const answer = await jetStream.call(`STREAM.MSG.GET.KV_${plan.name}`, body);
+    if (answer.outcome === "refused" && answer.number === jetStreamErrors.messageNotFound) return null;
     const message = answer.outcome === "done" ? recordOf(answer.value["message"]) : null;
-    if (message === null) return null;
+    if (message === null) return "unknown";
     const marks = Buffer.from(String(message["hdrs"] ?? ""), "base64").toString();
     const value = Buffer.from(String(message["data"] ?? ""), "base64").toString();
     const deleted = /^(KV-Operation|Nats-Marker-Reason):/im.test(marks);
     return { value: deleted ? null : value, revision: Number(message["seq"]) };
+  }
+
+  /** What the watcher is told, the follower is told as well. */
+  #followed(watcher: KvWatcher): KvWatcher {
+    let seen = false;
+    return {
+      restarted: () => {
+        seen = false;
+        watcher.restarted();
+      },
+      entry: (key, value, revision) => {
+        watcher.entry(key, value, revision);
+        if (key !== this.#follower?.key) return;
+        seen = true;
+        this.#follower.listener(value);
+      },
+      current: () => {
+        watcher.current();
+        if (!seen) this.#follower?.listener(null);
+      },
+    };
   }
 
   async #write(key: string, bytes: Uint8Array, marks: Readonly<Record<string, string>>): Promise<KvWritten> {
