@@ -6,7 +6,7 @@ import { partitionOf } from "../lib/hash";
 import type { Epoch } from "../protocol/ids";
 import type { Bus, BusMessage, BusSubscription } from "./bus";
 import type { PlacementHost } from "./cluster-placement";
-import { subjectOf } from "./cluster-router";
+import { subjectOf } from "./cluster-lane";
 import { decodeRequest, encodeFailure, encodeValue } from "./node-wire";
 import { NotHere } from "./not-here";
 import type { PingOutcome } from "./placement-events";

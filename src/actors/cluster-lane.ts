@@ -1,0 +1,281 @@
+// Asks on their way to the owner of one partition: attempts, and where nobody answers, the queue that keeps their order.
+// Owned by the cluster's router, one lane for each partition that is asked elsewhere or waited for.
+import type { Clock } from "../lib/clock";
+import { AppError, toAppError } from "../lib/errors";
+import type { KindName } from "./actor";
+import type { BusAnswer } from "./bus";
+import type { ClusterRouterOptions } from "./cluster-router";
+import { decodeAnswer, encodeRequest } from "./node-wire";
+import { asksAgain, NotHere } from "./not-here";
+
+/** Milliseconds. */
+export const askTimes = {
+  /** One attempt; then the owner is asked again, with the same ids. */
+  attemptMs: 500,
+  /** Between two looks where nobody listens, or nobody owns the partition: doubled up to the last. */
+  backOffMs: { first: 5, last: 40 },
+  /** Whoever goes first after a pause; when nothing came back by then, somebody listens and the others follow. */
+  probeMs: 4,
+} as const;
+
+/** The subject that a partition's owner listens on. */
+export function subjectOf(partition: number): string {
+  return `p.${partition}`;
+}
+
+/** What a lane needs of its router. */
+export interface LaneHost {
+  /** Whether the partition is served by this node now. */
+  serves(): boolean;
+  /** One flight more, or less. */
+  counts(change: 1 | -1): void;
+}
+
+/** Who asked. */
+export interface Asker {
+  resolve(value: unknown): void;
+  reject(error: AppError): void;
+}
+
+/** See the head of this file. */
+export class Lane {
+  readonly #options: ClusterRouterOptions;
+  readonly #clock: Clock;
+  readonly #host: LaneHost;
+  /** In the order asked. */
+  readonly #flights = new Set<Flight>();
+  /** Those that nobody answers for now, in the order asked. */
+  #waiting = new Set<Flight>();
+  #backOffMs: number = askTimes.backOffMs.first;
+  #cancel: (() => void) | null = null;
+
+  constructor(options: ClusterRouterOptions, host: LaneHost) {
+    this.#options = options;
+    this.#clock = options.clock;
+    this.#host = host;
+  }
+
+  get isEmpty(): boolean {
+    return this.#flights.size === 0;
+  }
+
+  /** Whether what comes now must wait behind others. */
+  get isHeldUp(): boolean {
+    return this.#waiting.size > 0;
+  }
+
+  /** Asks, at once or behind those that wait. */
+  add(ask: FlightAsk, asker: Asker): void {
+    const flight = new Flight(this.#options, ask, {
+      ...this.#host,
+      ended: () => this.#land(flight),
+      wait: () => this.#wait(flight),
+      resolve: asker.resolve,
+      reject: asker.reject,
+    });
+    this.#flights.add(flight);
+    this.#host.counts(1);
+    if (this.isHeldUp) this.#wait(flight);
+    else flight.attempt();
+  }
+
+  /** Another owner, perhaps this node: everything is asked anew, in order. What is under way may still answer. */
+  moved(): void {
+    this.#backOffMs = askTimes.backOffMs.first;
+    this.#cancelTimer();
+    this.#waiting = new Set();
+    for (const flight of [...this.#flights]) flight.attempt();
+  }
+
+  /** The server ends. */
+  end(): void {
+    this.#cancelTimer();
+    for (const flight of [...this.#flights]) flight.giveUp();
+  }
+
+  #land(flight: Flight): void {
+    this.#waiting.delete(flight);
+    if (!this.#flights.delete(flight)) return;
+    if (this.isEmpty) this.#cancelTimer();
+    this.#host.counts(-1);
+  }
+
+  #wait(flight: Flight): void {
+    this.#waiting.add(flight);
+    this.#cancel ??= this.#clock.after(this.#backOffMs, () => this.#probe());
+  }
+
+  /** The first of those that wait goes ahead: where nobody listens, that is learnt for all of them by one message. */
+  #probe(): void {
+    this.#cancel = null;
+    this.#backOffMs = Math.min(this.#backOffMs * 2, askTimes.backOffMs.last);
+    const now = this.#clock.monotonic();
+    for (const flight of [...this.#waiting]) if (flight.isOver(now)) flight.giveUp();
+    const [first] = this.#waiting;
+    if (!first) return;
+    this.#cancel = this.#clock.after(askTimes.probeMs, () => this.#follow(first));
+    first.attempt();
+  }
+
+  #follow(first: Flight): void {
+    this.#cancel = null;
+    // Still among those that wait: it found nobody.
+    if (this.#waiting.has(first) && first.isWaiting) {
+      this.#cancel = this.#clock.after(this.#backOffMs, () => this.#probe());
+      return;
+    }
+    const waiting = [...this.#waiting];
+    this.#waiting = new Set();
+    for (const flight of waiting) if (flight !== first) flight.attempt();
+  }
+
+  #cancelTimer(): void {
+    this.#cancel?.();
+    this.#cancel = null;
+  }
+}
+
+/** What is asked, and how far it is. */
+export interface FlightAsk {
+  readonly kind: KindName;
+  readonly key: string;
+  readonly message: unknown;
+  readonly partition: number;
+  readonly timeoutMs: number;
+  /** An attempt before may have been carried out. */
+  readonly maybeDone: boolean;
+}
+
+/** What a flight needs of its lane. */
+interface FlightHost extends Asker {
+  serves(): boolean;
+  /** It was answered. */
+  ended(): void;
+  /** Nobody is there to answer it now. */
+  wait(): void;
+}
+
+/** One ask on its way: attempts until one is answered. The first answer counts, also of an attempt that was given up. */
+class Flight {
+  readonly #options: ClusterRouterOptions;
+  readonly #ask: FlightAsk;
+  readonly #host: FlightHost;
+  readonly #deadline: number;
+  #attempts = 0;
+  /** The last attempt found nobody, and the next is its lane's to begin. */
+  #waiting = false;
+  /** This node's own actor has it, and will answer. */
+  #askedHere = false;
+  #maybeDone: boolean;
+  #settled = false;
+
+  constructor(options: ClusterRouterOptions, ask: FlightAsk, host: FlightHost) {
+    this.#options = options;
+    this.#ask = ask;
+    this.#host = host;
+    this.#deadline = options.clock.monotonic() + ask.timeoutMs;
+    this.#maybeDone = ask.maybeDone;
+  }
+
+  get isWaiting(): boolean {
+    return this.#waiting;
+  }
+
+  /** Whether its time is over. @param now monotonic milliseconds */
+  isOver(now: number): boolean {
+    return now >= this.#deadline;
+  }
+
+  attempt(): void {
+    if (this.#settled) return;
+    const here = this.#host.serves();
+    if (here && this.#askedHere) return;
+    this.#attempts++;
+    this.#askedHere = here;
+    this.#waiting = false;
+    const { placement, clock, self } = this.#options;
+    const leftMs = this.#deadline - clock.monotonic();
+    if (leftMs <= 0) return this.giveUp();
+    if (here) return this.#askHere(leftMs);
+    const owner = placement.ownerOf(this.#ask.partition);
+    if (owner === null || owner === self) return this.#later();
+    this.#askOwner(leftMs);
+  }
+
+  /** No more attempts. */
+  giveUp(): void {
+    const says = this.#maybeDone
+      ? new AppError("outcome_unknown", "no answer by the deadline; repeat with the same client id to learn")
+      : new AppError("store_unavailable", "no node served this in time; nothing was done", { retryAfterMs: 200 });
+    this.#fail(says);
+  }
+
+  #askHere(leftMs: number): void {
+    const { kind, key, message, partition } = this.#ask;
+    const mine = this.#attempts;
+    this.#options.system.ask(kind, key, message, leftMs, partition).then(
+      (value) => this.#succeed(value),
+      (error: unknown) => this.#failed(mine, toAppError(error)),
+    );
+  }
+
+  #askOwner(leftMs: number): void {
+    const { bus, self: caller } = this.#options;
+    const { kind, key, message, partition } = this.#ask;
+    const mine = this.#attempts;
+    let bytes: Uint8Array;
+    try {
+      bytes = encodeRequest({ kind, key, caller, connection: bus.connection, timeoutMs: leftMs, message });
+    } catch (thrown) {
+      return this.#fail(toAppError(thrown));
+    }
+    const waits = Math.min(leftMs, askTimes.attemptMs);
+    void bus.request(subjectOf(partition), bytes, waits).then((answer) => this.#answered(mine, answer));
+  }
+
+  #answered(attempt: number, answer: BusAnswer): void {
+    const { meter, placement } = this.#options;
+    if (answer.outcome === "silent") this.#maybeDone = true;
+    if (answer.outcome === "answered") {
+      const decoded = decodeAnswer(answer.bytes);
+      meter.attempted(!decoded.ok && decoded.error instanceof NotHere ? "again" : "answered");
+      if (decoded.ok) return this.#succeed(decoded.value);
+      return this.#failed(attempt, decoded.error);
+    }
+    meter.attempted(answer.outcome);
+    if (this.#settled || attempt !== this.#attempts) return;
+    if (answer.outcome === "silent") return this.attempt();
+    if (answer.outcome === "absent") placement.unreachable(this.#ask.partition);
+    this.#later();
+  }
+
+  #failed(attempt: number, error: AppError): void {
+    if (attempt === this.#attempts) this.#askedHere = false;
+    if (error.outcome === "unknown") this.#maybeDone = true;
+    if (this.#settled) return;
+    if (!asksAgain(error)) {
+      // Of an attempt that was given up, only what is certain counts: a newer one may do better.
+      if (attempt === this.#attempts || error.outcome === "final") this.#fail(error);
+    } else if (attempt === this.#attempts) this.#later();
+  }
+
+  #later(): void {
+    this.#waiting = true;
+    this.#host.wait();
+  }
+
+  #succeed(value: unknown): void {
+    if (this.#end()) this.#host.resolve(value);
+  }
+
+  #fail(error: AppError): void {
+    if (this.#end()) this.#host.reject(error);
+  }
+
+  #end(): boolean {
+    if (this.#settled) return false;
+    this.#settled = true;
+    this.#host.ended();
+    return true;
+  }
+}

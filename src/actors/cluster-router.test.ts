@@ -1,0 +1,236 @@
+import { expect, test } from "bun:test";
+import { VirtualClock } from "../../test/sim/virtual-clock";
+import { AppError, toAppError } from "../lib/errors";
+import { partitionOf } from "../lib/hash";
+import type { ActorKind } from "./actor";
+import type { Bus, BusAnswer } from "./bus";
+import { ClusterRouter } from "./cluster-router";
+import { decodeRequest, encodeFailure, encodeValue } from "./node-wire";
+import { NotHere } from "./not-here";
+import type { Phase } from "./placement-slot";
+import { createActorSystem } from "./system";
+
+/** A request on its way to another node, for the test to answer. */
+interface Sent {
+  readonly subject: string;
+  readonly message: unknown;
+  readonly timeoutMs: number;
+  answer(answer: BusAnswer): Promise<void>;
+}
+
+/** A router of node `me`; the actor `a` is `them`'s, unless the test says otherwise. */
+function router(given: { owner?: string | null; phase?: Phase; mayAnswer?: boolean } = {}) {
+  const clock = new VirtualClock();
+  const state = { owner: "them" as string | null, phase: "away" as Phase, mayAnswer: true, ...given };
+  const sent: Sent[] = [];
+  const published: unknown[] = [];
+  const meter = { attempts: [] as string[], lost: 0, unreachable: 0 };
+  const bus: Bus = {
+    connected: true,
+    connection: 3,
+    publish: (_, bytes) => published.push(decodeRequest(bytes)?.message) > 0,
+    request: (subject, bytes, timeoutMs) =>
+      new Promise((resolve) => {
+        const message = decodeRequest(bytes)?.message;
+        const answer = async (value: BusAnswer): Promise<void> => {
+          resolve(value);
+          await turns(clock);
+        };
+        sent.push({ subject, message, timeoutMs, answer });
+      }),
+    subscribe: () => ({ drain: async () => undefined, unsubscribe: () => undefined }),
+    flush: async () => true,
+    onConnection: (listener) => listener(true),
+  };
+  const kind: ActorKind = {
+    name: "conversation",
+    mailboxMax: 100,
+    idleMs: 60_000,
+    activeMax: 100,
+    activate: async () => ({
+      receive: (message, reply) => (message === "stay" ? undefined : reply.ok(`here ${String(message)}`)),
+      passivate: async () => true,
+      abort: () => undefined,
+    }),
+  };
+  const placement = {
+    phaseOf: () => state.phase,
+    ownerOf: () => state.owner,
+    mayAnswer: () => state.mayAnswer,
+    unreachable: () => void meter.unreachable++,
+    epochOf: () => (state.phase === "owned" ? 1 : null),
+    suspect: () => undefined,
+  };
+  const system = createActorSystem({
+    clock,
+    kinds: [kind],
+    placement,
+    events: { failed: () => undefined, dropped: () => undefined },
+  });
+  const made = new ClusterRouter({
+    self: "me",
+    bus,
+    clock,
+    placement,
+    system,
+    meter: { attempted: (outcome) => void meter.attempts.push(outcome), tellLost: () => void meter.lost++ },
+  });
+  const answers: string[] = [];
+  const ask = async (message: unknown, timeoutMs = 5000): Promise<void> => {
+    made.ask("conversation", "a", message, timeoutMs).then(
+      (value) => answers.push(String(value)),
+      (error: unknown) => answers.push(`${toAppError(error).code} ${toAppError(error).outcome}`),
+    );
+    await turns(clock);
+  };
+  const advance = async (ms: number): Promise<void> => {
+    clock.advance(ms);
+    await turns(clock);
+  };
+  const partition = partitionOf("conversation", "a");
+  return { clock, state, sent, published, meter, system, router: made, answers, ask, advance, partition };
+}
+
+/** Everything that promises and turns of the clock still have to do. */
+async function turns(clock: VirtualClock): Promise<void> {
+  for (let turn = 0; turn < 10; turn++) {
+    clock.settle();
+    await Promise.resolve();
+  }
+}
+
+const absent: BusAnswer = { outcome: "absent" };
+const silent: BusAnswer = { outcome: "silent" };
+const answered = (value: unknown): BusAnswer => ({ outcome: "answered", bytes: encodeValue(value) });
+const refused = (error: AppError): BusAnswer => ({ outcome: "answered", bytes: encodeFailure(error) });
+
+test("what lives elsewhere is asked of its partition's owner, and answered by it", async () => {
+  const { ask, sent, answers, partition, router: made } = router();
+  await ask({ op: "row" });
+  expect(sent.map(({ subject, message }) => [subject, message])).toEqual([[`p.${partition}`, { op: "row" }]]);
+  await sent[0]?.answer(answered("theirs"));
+  expect(answers).toEqual(["theirs"]);
+  expect(made.flights).toBe(0);
+});
+
+test("what lives here asks nobody else", async () => {
+  const { ask, sent, answers } = router({ phase: "owned", owner: "me" });
+  await ask("x");
+  expect(answers).toEqual(["here x"]);
+  expect(sent).toEqual([]);
+});
+
+test("a silent owner is asked again with the same message, and the first answer counts", async () => {
+  const { ask, sent, answers } = router();
+  await ask("x");
+  await sent[0]?.answer(silent);
+  expect(sent).toHaveLength(2);
+  await sent[1]?.answer(answered("late but there"));
+  expect(answers).toEqual(["late but there"]);
+});
+
+test("an owner that is silent to the end leaves an unknown outcome, nobody at all a certain one", async () => {
+  const first = router();
+  await first.ask("x", 600);
+  await first.sent[0]?.answer(silent);
+  await first.advance(600);
+  await first.sent[1]?.answer(silent);
+  expect(first.answers).toEqual(["outcome_unknown unknown"]);
+  const second = router({ owner: null });
+  await second.ask("x", 600);
+  for (let ms = 0; ms < 700; ms += 10) await second.advance(10);
+  expect(second.answers).toEqual(["store_unavailable retry"]);
+  expect(second.sent).toEqual([]);
+});
+
+test("where nobody listens, one goes ahead and the others follow it in their order", async () => {
+  const { ask, sent, advance, meter, answers } = router();
+  await ask("1");
+  await sent[0]?.answer(absent);
+  await ask("2");
+  await ask("3");
+  expect(sent).toHaveLength(1);
+  await advance(5);
+  expect(sent).toHaveLength(2);
+  await sent[1]?.answer(absent);
+  await advance(4);
+  expect(sent).toHaveLength(2);
+  expect(meter.unreachable).toBe(2);
+  await advance(10);
+  expect(sent).toHaveLength(3);
+  await advance(4);
+  expect(sent.slice(2).map(({ message }) => message)).toEqual(["1", "2", "3"]);
+  for (const [at, one] of sent.slice(2).entries()) await one.answer(answered(at));
+  expect(answers).toEqual(["0", "1", "2"]);
+});
+
+test("a change of owner is acted on at once, and an answer of the former one still counts", async () => {
+  const { ask, sent, state, router: made, partition, answers } = router();
+  await ask("x");
+  state.owner = "another";
+  made.moved(partition);
+  expect(sent).toHaveLength(2);
+  await sent[0]?.answer(answered("of the former"));
+  await sent[1]?.answer(answered("of the new one"));
+  expect(answers).toEqual(["of the former"]);
+});
+
+test("what waits is answered here once the partition is this node's", async () => {
+  const { ask, sent, state, router: made, partition, answers, clock } = router();
+  await ask("x");
+  await sent[0]?.answer(absent);
+  state.phase = "owned";
+  made.moved(partition);
+  await turns(clock);
+  expect(answers).toEqual(["here x"]);
+});
+
+test("an actor that leaves this node takes its unanswered asks to its next owner", async () => {
+  const { ask, sent, state, system, partition, answers, advance } = router({ phase: "owned", owner: "me" });
+  await ask("stay");
+  state.phase = "away";
+  state.owner = "them";
+  system.end(new Set([partition]));
+  await advance(0);
+  expect(sent.map(({ message }) => message)).toEqual(["stay"]);
+  await sent[0]?.answer(answered("theirs"));
+  expect(answers).toEqual(["theirs"]);
+});
+
+test("an owner that does not own it any more is asked again after a pause; a refusal is final", async () => {
+  const { ask, sent, answers, advance } = router();
+  await ask("x");
+  await sent[0]?.answer(refused(new NotHere("shutting_down")));
+  expect(answers).toEqual([]);
+  await advance(5);
+  await sent[1]?.answer(refused(new AppError("no_access")));
+  expect(answers).toEqual(["no_access final"]);
+});
+
+test("refusals do not leave this node while ownership is in doubt", async () => {
+  const { ask, state, answers, advance } = router({ phase: "owned", owner: "me", mayAnswer: false });
+  await ask("x", 1000);
+  expect(answers).toEqual([]);
+  state.mayAnswer = true;
+  await advance(5);
+  expect(answers).toEqual(["here x"]);
+});
+
+test("tells go to the owner without an answer, and are lost where there is none", async () => {
+  const { router: made, published, meter, state } = router();
+  made.tell("conversation", "a", { op: "fed" });
+  expect(published).toEqual([{ op: "fed" }]);
+  state.owner = null;
+  made.tell("conversation", "a", { op: "fed" });
+  expect(meter.lost).toBe(1);
+  expect(made.tellHere("conversation", "a", "x")).toBe(false);
+});
+
+test("a stopped router answers everything it owes", async () => {
+  const { ask, router: made, answers, clock } = router();
+  await ask("x");
+  made.stop();
+  await turns(clock);
+  await ask("y");
+  expect(answers).toEqual(["store_unavailable retry", "shutting_down retry"]);
+});
