@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { benchSecret, signToken } from "../../bench/tokens";
 
-const root = join(import.meta.dir, "../..");
+const ownSources = join(import.meta.dir, "../..");
 const readyTimeoutMs = 30_000;
 
 /** How a start differs from the last. */
@@ -20,12 +20,17 @@ export class ServerProcess implements AsyncDisposable {
   readonly port: number;
   readonly dataDir: string;
   readonly #environment: Readonly<Record<string, string>>;
+  readonly #sources: string;
   #child: Subprocess<"ignore", "ignore", "pipe"> | null = null;
   #errors: Promise<string> = Promise.resolve("");
 
-  /** @param environment of every life, such as where its data is */
-  constructor(environment: Readonly<Record<string, string>> = {}) {
+  /**
+   * @param environment of every life, such as where its data is
+   * @param sources the folder whose `src` it runs: this clone, or another release
+   */
+  constructor(environment: Readonly<Record<string, string>> = {}, sources = ownSources) {
     this.#environment = environment;
+    this.#sources = sources;
     this.dataDir = mkdtempSync(join(tmpdir(), "parley-crash-"));
     const probe = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => undefined } });
     this.port = probe.port;
@@ -53,7 +58,7 @@ export class ServerProcess implements AsyncDisposable {
   /** Starts it and waits until it takes requests. Rejects with what it wrote when it ends before. */
   async start({ environment = {}, under = [] }: StartOptions = {}): Promise<void> {
     const child = Bun.spawn([...under, process.execPath, "src/main.ts", "serve"], {
-      cwd: root,
+      cwd: this.#sources,
       env: { ...foreignVariables(), ...settingsOf(this), ...this.#environment, ...environment },
       stdin: "ignore",
       stdout: "ignore",
