@@ -2,6 +2,7 @@
 import type { Database } from "bun:sqlite";
 import { failpoint } from "../lib/failpoints";
 import { StartupError } from "./sqlite-errors";
+import { beginImmediate } from "./sqlite-lock";
 
 /**
  * What a step says of itself. `schema` rises by one each; `minCompatible` is the oldest schema whose program may still open
@@ -52,10 +53,11 @@ export function readSchema(db: Database): SchemaState {
 /**
  * Applies what is missing and due ({@link dueSteps}), and records `{schema, minCompatible}`, in one immediate transaction. A newer file that allows this
  * program's schema is left as it is; one that does not is refused with a {@link StartupError} that says the fix.
+ * @param waitMs how long to wait while another process does so, beyond the connection's own time-out
  */
-export function migrate(db: Database, migrations: readonly Migration[]): SchemaState {
+export function migrate(db: Database, migrations: readonly Migration[], waitMs = 0): SchemaState {
   const known = migrations.at(-1)?.schema ?? 0;
-  db.run("BEGIN IMMEDIATE");
+  beginImmediate(db, waitMs);
   try {
     const state = readSchema(db);
     if (state.schema > known && state.minCompatible > known) {

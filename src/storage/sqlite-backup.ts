@@ -18,7 +18,7 @@ export async function backUp(
   clock: Clock,
   onProgress: (done: number, total: number) => void,
 ): Promise<void> {
-  const { link } = await WorkerLink.start("copier", from);
+  const { link } = await WorkerLink.start("copier", { file: from, sharing: null });
   const total = sizeOf(from) + sizeOf(`${from}-wal`);
   const tell = () => onProgress(Math.min(sizeOf(partialName(to)), total), total);
   let cancel = clock.after(progressEveryMs, function again() {

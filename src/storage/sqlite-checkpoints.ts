@@ -54,7 +54,8 @@ export class Checkpoints {
 
   async #run(): Promise<void> {
     try {
-      if (!this.#link?.alive) this.#link = (await WorkerLink.start("checkpointer", this.#file)).link;
+      if (!this.#link?.alive)
+        this.#link = (await WorkerLink.start("checkpointer", { file: this.#file, sharing: null })).link;
       await this.#link.ask("checkpoint", null);
     } catch {
       // The log grows until a later one succeeds, or the writer meets the same trouble and reports it.

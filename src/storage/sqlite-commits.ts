@@ -2,6 +2,7 @@
 // Owned by SqliteStore. Keeps G1 (an outcome is told only once it is decided) and G11 (the queue is bounded).
 import type { Cancel, Clock } from "../lib/clock";
 import { WorkerDied, WorkerLink } from "./sqlite-link";
+import type { StoreFile } from "./sqlite-messages";
 import { packBatch, type PackedOutcome, type PackedWrite, unpackBatch } from "./sqlite-packing";
 import type { BatchResult } from "./sqlite-writer";
 
@@ -33,7 +34,7 @@ export interface CommitObserver {
 
 /** Owns the writing thread. Outcomes come in the order of the writes; one commit is in flight at a time. */
 export class CommitQueue {
-  readonly #file: string;
+  readonly #file: StoreFile;
   readonly #clock: Clock;
   readonly #observer: CommitObserver;
   #link: WorkerLink;
@@ -50,7 +51,7 @@ export class CommitQueue {
   #closed = false;
 
   /** @param link a writer that has started */
-  constructor(link: WorkerLink, file: string, clock: Clock, observer: CommitObserver) {
+  constructor(link: WorkerLink, file: StoreFile, clock: Clock, observer: CommitObserver) {
     this.#link = link;
     this.#file = file;
     this.#clock = clock;

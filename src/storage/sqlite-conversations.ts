@@ -5,6 +5,7 @@ import { partitionOf } from "../lib/hash";
 import type { ClientId, UserId } from "../protocol/ids";
 import { entryColumns, equalBytes } from "./sqlite-packing";
 import type { FlatEntries, FlatHead, PackedConversation, PackedOutcome } from "./sqlite-packing";
+import { upsertOf } from "./sqlite-schema";
 import type { CursorRow, FoundEntry } from "./store";
 
 interface StoredHead {
@@ -15,6 +16,8 @@ interface StoredHead {
 
 const headColumns = `type = ?, seq = ?, ordinal = ?, time = ?, name = ?, picture = ?, fields = ?, member_count = ?,
   last_message = ?, last_message_seq = ?, fed_through = ?, totals_through = ?`;
+
+const memberColumns = ["role", "join_seq", "join_ordinal", "join_own", "floor", "changed_seq"];
 
 /** Not thread-safe: one connection's. Every method runs inside that connection's transaction. */
 export class ConversationWriter {
@@ -43,20 +46,24 @@ export class ConversationWriter {
     this.#setHead = db.prepare(`UPDATE heads SET ${headColumns} WHERE cid = ?`);
     this.#setHeadAndOpen = db.prepare(`UPDATE heads SET ${headColumns}, open_epoch = ? WHERE cid = ?`);
     this.#dropHead = db.prepare("DELETE FROM heads WHERE cid = ?");
-    this.#addEntry = db.prepare("INSERT INTO entries VALUES(?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING");
+    this.#addEntry = db.prepare(
+      `INSERT INTO entries(cid, seq, ordinal, kind, counts, sender, client_id, bytes) VALUES(?, ?, ?, ?, ?, ?, ?, ?)
+        ON CONFLICT DO NOTHING`,
+    );
     this.#dropEntries = db.prepare("DELETE FROM entries WHERE cid = ? AND seq > ?");
     this.#findClientId = db.prepare(
       "SELECT seq, kind, bytes FROM entries WHERE cid = ? AND client_id = ? AND sender = ? AND seq <= ?",
     );
     this.#entryBytes = db.prepare("SELECT bytes FROM entries WHERE cid = ? AND seq = ?");
-    this.#setMember = db.prepare("INSERT OR REPLACE INTO members VALUES(?, ?, ?, ?, ?, ?, ?, ?)");
+    this.#setMember = db.prepare(upsertOf("members", ["cid", "user"], memberColumns));
     const monotone = isControlOn("negative.cursorWithoutMax") ? "" : "WHERE excluded.seq > cursors.seq";
     this.#moveCursor = db.prepare(
-      `INSERT INTO cursors VALUES(?, ?, ?, ?, ?, 0) ON CONFLICT(cid, user)
+      `INSERT INTO cursors(cid, user, seq, ordinal, own, total) VALUES(?, ?, ?, ?, ?, 0) ON CONFLICT(cid, user)
         DO UPDATE SET seq = excluded.seq, ordinal = excluded.ordinal, own = excluded.own ${monotone}`,
     );
     this.#setTotal = db.prepare(
-      "INSERT INTO cursors VALUES(?, ?, 0, 0, 0, ?) ON CONFLICT(cid, user) DO UPDATE SET total = excluded.total",
+      `INSERT INTO cursors(cid, user, seq, ordinal, own, total) VALUES(?, ?, 0, 0, 0, ?)
+        ON CONFLICT(cid, user) DO UPDATE SET total = excluded.total`,
     );
     this.#readCursor = db.prepare("SELECT user, seq, ordinal, own, total FROM cursors WHERE cid = ? AND user = ?");
   }

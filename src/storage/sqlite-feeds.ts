@@ -1,6 +1,13 @@
 // Applies one person's feed write inside the writer's transaction: feed rows first, memberships and devices are their fold.
 import type { Database, Statement } from "bun:sqlite";
 import type { PackedFeed, PackedOutcome } from "./sqlite-packing";
+import { upsertOf } from "./sqlite-schema";
+
+const userColumns = ["user_seq", "created_at", "tokens_valid_from", "deleted_at"];
+const membershipColumns = [
+  ...["type", "peer", "seq", "role", "join_seq", "join_ordinal", "join_own", "floor", "muted", "marked_unread"],
+];
+const deviceColumns = ["platform", "last_sign_in_at", "signed_out_at"];
 
 /** Not thread-safe: one connection's. Every method runs inside that connection's transaction. */
 export class FeedWriter {
@@ -13,10 +20,10 @@ export class FeedWriter {
 
   constructor(db: Database) {
     this.#findUser = db.prepare("SELECT user_seq FROM users WHERE user = ?");
-    this.#setUser = db.prepare("INSERT OR REPLACE INTO users VALUES(?, ?, ?, ?, ?)");
-    this.#addChange = db.prepare("INSERT INTO feed VALUES(?, ?, ?, ?, ?)");
-    this.#setMembership = db.prepare("INSERT OR REPLACE INTO memberships VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
-    this.#setDevice = db.prepare("INSERT OR REPLACE INTO devices VALUES(?, ?, ?, ?, ?)");
+    this.#setUser = db.prepare(upsertOf("users", ["user"], userColumns));
+    this.#addChange = db.prepare("INSERT INTO feed(user, user_seq, kind, subject, data) VALUES(?, ?, ?, ?, ?)");
+    this.#setMembership = db.prepare(upsertOf("memberships", ["user", "conversation"], membershipColumns));
+    this.#setDevice = db.prepare(upsertOf("devices", ["user", "device"], deviceColumns));
     this.#dropDevice = db.prepare("DELETE FROM devices WHERE user = ? AND device = ?");
   }
 

@@ -2,7 +2,7 @@
 import { failpointSpec } from "../lib/failpoints";
 import { StartupError } from "./sqlite-errors";
 import { unpackBatch } from "./sqlite-packing";
-import type { WorkerAnswer, WorkerStart } from "./sqlite-messages";
+import type { StoreFile, WorkerAnswer, WorkerStart } from "./sqlite-messages";
 
 /** The worker answered that it could not; nothing is known to be wrong with the worker itself. */
 export class WorkerFailure extends Error {
@@ -46,11 +46,11 @@ export class WorkerLink {
   }
 
   /** Starts a worker and waits until it is ready. Rejects with a {@link StartupError} that says the fix. */
-  static async start(role: WorkerStart["role"], file: string): Promise<{ link: WorkerLink; started: unknown }> {
+  static async start(role: WorkerStart["role"], file: StoreFile): Promise<{ link: WorkerLink; started: unknown }> {
     const worker = new Worker(new URL("./sqlite-worker.ts", import.meta.url).href, { name: `parley-${role}` });
     const link = new WorkerLink(worker);
     try {
-      const started = await link.#send(0, { role, file, failpoints: failpointSpec() } satisfies WorkerStart);
+      const started = await link.#send(0, { role, ...file, failpoints: failpointSpec() } satisfies WorkerStart);
       return { link, started: unpackBatch(started) };
     } catch (error) {
       link.terminate();

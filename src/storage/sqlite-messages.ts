@@ -1,9 +1,16 @@
 // What the main thread and the store's threads say to each other. Plain data; bytes are handed over, not copied.
+import type { Sharing } from "./sqlite-sharing";
+
+/** A database file, and how it is used. */
+export interface StoreFile {
+  readonly file: string;
+  /** Null: no other process has it open. */
+  readonly sharing: Sharing | null;
+}
 
 /** The first message to a worker. */
-export interface WorkerStart {
+export interface WorkerStart extends StoreFile {
   readonly role: "writer" | "reader" | "checkpointer" | "copier";
-  readonly file: string;
   /** See lib/failpoints.ts. */
   readonly failpoints: string;
 }

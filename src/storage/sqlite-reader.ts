@@ -73,9 +73,12 @@ const rangeChunk = 32;
 /** Not thread-safe: one connection's. Its methods are the reads of the port; call them through {@link Reader.read}. */
 export class Reader implements Reads {
   readonly #db: Database;
+  readonly #cutMs: number;
 
-  constructor(db: Database) {
+  /** @param cutMs how long ranges are read for until an answer leaves with those so far, milliseconds */
+  constructor(db: Database, cutMs = Number.POSITIVE_INFINITY) {
     this.#db = db;
+    this.#cutMs = cutMs;
   }
 
   /** Runs reads one after the other; one that fails harms no other. Stops after one that took long: answers are fewer then. */
@@ -130,8 +133,10 @@ export class Reader implements Reads {
   readRanges(requests: readonly RangeRequest[], bytesTotal: number): readonly RangeValues[] {
     let left = bytesTotal;
     let answered = false;
-    return requests.map((request) => {
-      const range = this.#range(request, Math.min(request.bytesMax, left), !answered);
+    const until = performance.now() + this.#cutMs;
+    return requests.map((request, at) => {
+      if (at > 0 && performance.now() > until) return [0, []];
+      const range = this.#range(request, Math.min(request.bytesMax, left), !answered, until);
       answered ||= range[1].length > 0;
       for (const entry of range[1]) left -= entry[6].length;
       return range;
@@ -161,10 +166,14 @@ export class Reader implements Reads {
     return this.#one<[number]>(count, this.#cid(conversation), after, through, sender)?.[0] ?? 0;
   }
 
-  countBySender(conversation: ConversationId, after: Seq): ReadValues["countBySender"] {
-    const count = `SELECT sender, count(*) FROM entries WHERE cid = ? AND seq > ? AND counts = 1
+  countBySender(
+    conversation: ConversationId,
+    after: Seq,
+    through = Number.MAX_SAFE_INTEGER,
+  ): ReadValues["countBySender"] {
+    const count = `SELECT sender, count(*) FROM entries WHERE cid = ? AND seq > ? AND seq <= ? AND counts = 1
       GROUP BY sender ORDER BY sender`;
-    return this.#all(count, this.#cid(conversation), after);
+    return this.#all(count, this.#cid(conversation), after, through);
   }
 
   readReaders(conversation: ConversationId, seq: Seq, after: UserId | null, limit: number): ReadValues["readReaders"] {
@@ -237,7 +246,7 @@ export class Reader implements Reads {
     return readSyncValues(this.#db, user, after, limit, withCounts);
   }
 
-  #range(request: RangeRequest, bytesMax: number, oneAnyway: boolean): RangeValues {
+  #range(request: RangeRequest, bytesMax: number, oneAnyway: boolean, until: number): RangeValues {
     const { conversation, limit, kind } = request;
     const log = this.#one<[cid: number, seq: Seq]>("SELECT cid, seq FROM heads WHERE conversation = ?", conversation);
     const span = log && spanOf(request, log[1]);
@@ -261,6 +270,7 @@ export class Reader implements Reads {
       }
       if (rows.length < asked) return [last, entries];
       next = (rows.at(-1)?.[0] ?? last) + step;
+      if (performance.now() > until) break;
     }
     return [entries.at(-1)?.[0] ?? last, entries];
   }

@@ -19,7 +19,12 @@ function thread() {
     return new Promise((resolve) => answers.push((answered) => resolve(packBatch(answered))));
   };
   const link = { ask, ended: new Promise(() => undefined), alive: true, terminate: () => undefined };
-  const reads = new ReadLink(link as unknown as WorkerLink, "unused", new VirtualClock(), () => undefined);
+  const reads = new ReadLink(
+    link as unknown as WorkerLink,
+    { file: "unused", sharing: null },
+    new VirtualClock(),
+    () => undefined,
+  );
   return {
     reads,
     handed,

@@ -6,8 +6,9 @@ import { WorkerFailure, WorkerLink } from "./sqlite-link";
 import { answers } from "./sqlite-answers";
 import { laneOf, lanes } from "./sqlite-lanes";
 import type { LaneName } from "./sqlite-lanes";
+import type { StoreFile } from "./sqlite-messages";
 import { unpackBatch } from "./sqlite-packing";
-import type { ReadAnswer, ReadName } from "./sqlite-reader";
+import type { ReadAnswer, Reader, ReadName } from "./sqlite-reader";
 import type { Store } from "./store";
 
 /** Most reads that wait; past it they are rejected at once. */
@@ -33,7 +34,7 @@ interface Lane {
 
 /** Owns the reading thread. Within a lane, answers come in the order asked. */
 export class ReadLink {
-  readonly #file: string;
+  readonly #file: StoreFile;
   readonly #clock: Clock;
   readonly #observe: (name: string, ms: number) => void;
   #link: WorkerLink;
@@ -48,7 +49,7 @@ export class ReadLink {
   #closed = false;
 
   /** @param link a reader that has started */
-  constructor(link: WorkerLink, file: string, clock: Clock, observe: (name: string, ms: number) => void) {
+  constructor(link: WorkerLink, file: StoreFile, clock: Clock, observe: (name: string, ms: number) => void) {
     this.#link = link;
     this.#file = file;
     this.#clock = clock;
@@ -57,7 +58,7 @@ export class ReadLink {
   }
 
   /** Rejects with `store_unavailable` where the store cannot answer now. */
-  async read<N extends ReadName>(name: N, args: Parameters<Store[N]>): Promise<Awaited<ReturnType<Store[N]>>> {
+  async read<N extends ReadName>(name: N, args: Parameters<Reader[N]>): Promise<Awaited<ReturnType<Store[N]>>> {
     if (this.#closed) throw new AppError("store_unavailable", "the store is closed");
     if (this.#waiting >= readsMax) throw new AppError("store_unavailable", "too many reads wait for the disk");
     const start = this.#clock.monotonic();

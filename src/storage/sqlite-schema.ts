@@ -41,6 +41,17 @@ CREATE TABLE feed(
 CREATE TABLE partitions(partition INTEGER PRIMARY KEY, epoch INTEGER NOT NULL);
 `;
 
+/**
+ * The statement that writes a row whole, as far as this program knows it, in the order of `keys` and `columns`. A newer program may
+ * have added columns while this one goes on: they are never overwritten, which `INSERT OR REPLACE` would do.
+ */
+export function upsertOf(table: string, keys: readonly string[], columns: readonly string[]): string {
+  const all = [...keys, ...columns];
+  const sets = columns.map((name) => `${name} = excluded.${name}`);
+  return `INSERT INTO ${table}(${all.join(", ")}) VALUES(${all.map(() => "?").join(", ")})
+    ON CONFLICT(${keys.join(", ")}) DO UPDATE SET ${sets.join(", ")}`;
+}
+
 /** Every migration, ascending. */
 export const sqliteMigrations: readonly Migration[] = [
   {

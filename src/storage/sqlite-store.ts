@@ -10,7 +10,10 @@ import { Checkpoints } from "./sqlite-checkpoints";
 import { WorkerLink } from "./sqlite-link";
 import { packConversation, packFeed, type PackedOutcome, unpackBatch, weigh } from "./sqlite-packing";
 import { ReadLink } from "./sqlite-reads";
-import type { WriterStarted } from "./sqlite-messages";
+import type { StoreFile, WriterStarted } from "./sqlite-messages";
+import { SharedCheckpoints } from "./sqlite-shared-checkpoints";
+import { logBytesMax as logBytesMaxDefault, logBytesOf, refuseNetworkFile } from "./sqlite-sharing";
+import { countBySenderInSteps, countOwnInSteps } from "./sqlite-steps";
 import type { Committed, ConversationWrite, FeedCommitted, FeedWrite, Range, RangeRequest, Store } from "./store";
 import { auditMsMax } from "./store";
 import { illFormedFeed, illFormedWrite } from "./write-checks";
@@ -19,6 +22,13 @@ import { illFormedFeed, illFormedWrite } from "./write-checks";
 export interface SqliteOptions {
   /** The database file; its folder exists. `-wal` and `-shm` stand beside it while it is open. */
   readonly file: string;
+  /**
+   * Other processes of this host have the file open too, each with partitions of its own: a cluster without another store.
+   * Exactly one of them then folds the log in; a file on a network file system is refused.
+   */
+  readonly shared?: boolean;
+  /** Of a shared file: writes are refused, to be tried again, while the write-ahead log is longer than this, bytes. */
+  readonly logBytesMax?: number;
   readonly clock?: Clock;
   /** Called once when a write was fenced: another server has claimed this data. Again only after a new claim. */
   readonly onFenced?: () => void;
@@ -38,14 +48,20 @@ export interface SqliteOptions {
  * message tells the operator the fix: a newer, damaged, locked or unwritable file.
  */
 export async function openSqliteStore(options: SqliteOptions): Promise<SqliteStore> {
-  const { link, started } = await WorkerLink.start("writer", options.file);
+  if (options.shared) refuseNetworkFile(options.file);
+  const file = storeFileOf(options);
+  const { link, started } = await WorkerLink.start("writer", file);
   try {
-    const reader = await WorkerLink.start("reader", options.file);
+    const reader = await WorkerLink.start("reader", file);
     return new SqliteStore(options, link, reader.link, started as WriterStarted);
   } catch (error) {
     link.terminate();
     throw error;
   }
+}
+
+function storeFileOf({ file, shared = false, logBytesMax = logBytesMaxDefault }: SqliteOptions): StoreFile {
+  return { file, sharing: shared ? { logBytesMax } : null };
 }
 
 /** See {@link openSqliteStore}; every method as the port says. */
@@ -57,7 +73,8 @@ export class SqliteStore implements Store {
   readonly #clock: Clock;
   readonly #commits: CommitQueue;
   readonly #reads: ReadLink;
-  readonly #checkpoints: Checkpoints;
+  readonly #checkpoints: Checkpoints | SharedCheckpoints;
+  readonly #shared: boolean;
   readonly #onFenced: () => void;
   #fenced = false;
 
@@ -67,7 +84,11 @@ export class SqliteStore implements Store {
     this.#file = options.file;
     this.#clock = options.clock ?? systemClock;
     this.#onFenced = options.onFenced ?? (() => {});
-    this.#checkpoints = new Checkpoints(options.file, this.#clock);
+    const file = storeFileOf(options);
+    this.#shared = file.sharing !== null;
+    this.#checkpoints = this.#shared
+      ? new SharedCheckpoints(file, this.#clock)
+      : new Checkpoints(options.file, this.#clock);
     const observer: CommitObserver = {
       commit: (rows, writes, bytes, ms) => {
         this.#checkpoints.committed(bytes);
@@ -75,8 +96,8 @@ export class SqliteStore implements Store {
       },
       ...(options.onHealth ? { health: options.onHealth } : {}),
     };
-    this.#commits = new CommitQueue(writer, options.file, this.#clock, observer);
-    this.#reads = new ReadLink(reader, options.file, this.#clock, options.observe?.read ?? (() => {}));
+    this.#commits = new CommitQueue(writer, file, this.#clock, observer);
+    this.#reads = new ReadLink(reader, file, this.#clock, options.observe?.read ?? (() => {}));
   }
 
   async claim(partitions: readonly number[]): Promise<number> {
@@ -129,8 +150,18 @@ export class SqliteStore implements Store {
   readonly findClientIds: Store["findClientIds"] = (...args) => this.#reads.read("findClientIds", args);
   readonly readMembers: Store["readMembers"] = (...args) => this.#reads.read("readMembers", args);
   readonly readCursors: Store["readCursors"] = (...args) => this.#reads.read("readCursors", args);
-  readonly countOwn: Store["countOwn"] = (...args) => this.#reads.read("countOwn", args);
-  readonly countBySender: Store["countBySender"] = (...args) => this.#reads.read("countBySender", args);
+  readonly countOwn: Store["countOwn"] = (...args) => {
+    const [conversation, sender, ...range] = args;
+    return this.#shared
+      ? countOwnInSteps(this.#reads, conversation, sender, range)
+      : this.#reads.read("countOwn", args);
+  };
+
+  readonly countBySender: Store["countBySender"] = (conversation, after) =>
+    this.#shared
+      ? countBySenderInSteps(this.#reads, conversation, after)
+      : this.#reads.read("countBySender", [conversation, after]);
+
   readonly readReaders: Store["readReaders"] = (...args) => this.#reads.read("readReaders", args);
   readonly countReaders: Store["countReaders"] = (...args) => this.#reads.read("countReaders", args);
   readonly listOpen: Store["listOpen"] = (...args) => this.#reads.read("listOpen", args);
@@ -156,6 +187,10 @@ export class SqliteStore implements Store {
   health(): { readonly writable: boolean; readonly reason: string | null } {
     const { reason } = this.#commits;
     return { writable: reason === null, reason };
+  }
+
+  walBytes(): number {
+    return logBytesOf(this.#file);
   }
 
   backup(file: string, onProgress: (done: number, total: number) => void): Promise<void> {

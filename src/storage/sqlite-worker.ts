@@ -2,10 +2,11 @@
 // Imported on the main thread it does nothing.
 import { configureFailpoints } from "../lib/failpoints";
 import type { Database } from "bun:sqlite";
+import { Checkpointer } from "./sqlite-checkpointer";
 import { copyConsistently } from "./sqlite-copy";
 import { reasonOf, StartupError } from "./sqlite-errors";
 import { migrate } from "./migrations";
-import type { WorkerAnswer, WorkerRequest, WorkerStart, WriterStarted } from "./sqlite-messages";
+import type { StoreFile, WorkerAnswer, WorkerRequest, WorkerStart, WriterStarted } from "./sqlite-messages";
 import { openForReading, openForWriting } from "./sqlite-open";
 import { packBatch, type PackedWrite, unpackBatch } from "./sqlite-packing";
 import { Reader } from "./sqlite-reader";
@@ -21,14 +22,19 @@ interface Role {
   readonly afterwards?: () => void;
 }
 
+/** How long a start waits while another process brings a shared file to the schema, milliseconds. */
+const migrateWaitMs = 30_000;
+/** How long one answer's ranges of a shared file are read for, milliseconds: an old state that is read keeps the log from being folded in. */
+const cutMs = 250;
+
 const nothing = () => packBatch(null);
 
-function startWriter(file: string): Role {
-  const db = openForWriting(file);
-  const { schema } = migrate(db, sqliteMigrations);
+function startWriter({ file, sharing }: StoreFile): Role {
+  const db = openForWriting(file, sharing);
+  const { schema } = migrate(db, sqliteMigrations, sharing ? migrateWaitMs : 0);
   const { value } = db.query("SELECT value FROM meta WHERE key = 'generation'").get() as { value: string };
   const { synchronous } = db.query("PRAGMA synchronous").get() as { synchronous: number };
-  const writer = new Writer(db);
+  const writer = new Writer(db, sharing);
   // SQLite opens a file it may not write to without a word; say it at the start, not at the first message.
   const failure = writer.probe(lockWaitMs);
   if (failure !== null) throw new StartupError(`cannot write to ${file}: ${failure}`);
@@ -36,7 +42,7 @@ function startWriter(file: string): Role {
     commit: (batch) => packBatch(writer.commit(unpackBatch(batch as Uint8Array) as PackedWrite[])),
     claim: (partitions) => packBatch(writer.claim(partitions as number[])),
     raise: (level) => packBatch(writer.raiseFeatureLevel(level as number)),
-    probe: () => packBatch(writer.probe()),
+    probe: () => packBatch(writer.refusal() ?? writer.probe()),
     close: () => closed(db),
   };
   return {
@@ -46,8 +52,17 @@ function startWriter(file: string): Role {
   };
 }
 
-function startCheckpointer(file: string): Role {
-  const db = openForWriting(file);
+function startCheckpointer({ file, sharing }: StoreFile): Role {
+  const db = openForWriting(file, sharing);
+  if (sharing) {
+    const checkpointer = new Checkpointer(db, file);
+    const shared: Handle = (name) => {
+      if (name !== "close") return packBatch(checkpointer.round());
+      checkpointer.close();
+      return nothing();
+    };
+    return { started: null, handle: shared };
+  }
   const handle: Handle = (name) => {
     if (name === "close") return closed(db);
     return packBatch(db.query("PRAGMA wal_checkpoint(PASSIVE)").get());
@@ -55,15 +70,15 @@ function startCheckpointer(file: string): Role {
   return { started: null, handle };
 }
 
-function startReader(file: string): Role {
+function startReader({ file, sharing }: StoreFile): Role {
   const db = openForReading(file);
-  const reader = new Reader(db);
+  const reader = new Reader(db, sharing ? cutMs : Number.POSITIVE_INFINITY);
   const handle: Handle = (name, argument) =>
     name === "close" ? closed(db) : packBatch(reader.readAll(argument as Parameters<Reader["readAll"]>[0]));
   return { started: null, handle };
 }
 
-function startCopier(file: string): Role {
+function startCopier({ file }: StoreFile): Role {
   const handle: Handle = (name, argument) => {
     if (name === "copy") copyConsistently(file, argument as string);
     return nothing();
@@ -82,18 +97,16 @@ function closed(db: Database): Uint8Array<ArrayBuffer> {
   return nothing();
 }
 
-function start({ role, file, failpoints }: WorkerStart): Role {
+const roles: Readonly<Record<WorkerStart["role"], (file: StoreFile) => Role>> = {
+  writer: startWriter,
+  reader: startReader,
+  checkpointer: startCheckpointer,
+  copier: startCopier,
+};
+
+function start({ role, failpoints, ...file }: WorkerStart): Role {
   configureFailpoints(failpoints);
-  switch (role) {
-    case "writer":
-      return startWriter(file);
-    case "reader":
-      return startReader(file);
-    case "checkpointer":
-      return startCheckpointer(file);
-    case "copier":
-      return startCopier(file);
-  }
+  return roles[role](file);
 }
 
 function answer(id: number, act: () => Uint8Array<ArrayBuffer>): void {

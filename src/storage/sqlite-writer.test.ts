@@ -6,10 +6,23 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { configureFailpoints } from "../lib/failpoints";
 import { migrate } from "./migrations";
-import { packConversation, type PackedConversation } from "./sqlite-packing";
+import { packConversation, type PackedConversation, packFeed } from "./sqlite-packing";
 import { sqliteMigrations } from "./sqlite-schema";
 import { Writer } from "./sqlite-writer";
-import { ada, allPartitions, append, conversationNamed, entries, entry, write } from "./store-samples.case";
+import {
+  ada,
+  allPartitions,
+  append,
+  conversationNamed,
+  device,
+  entries,
+  entry,
+  feedWrite,
+  member,
+  membership,
+  userRow,
+  write,
+} from "./store-samples.case";
 
 afterEach(() => configureFailpoints(""));
 
@@ -113,6 +126,45 @@ test("a conversation refused for its second batch keeps its first, in one commit
   ]);
   expect(outcomesOf(result)).toEqual(["stored", "conflict", "stored"]);
   expect(count(db)).toBe(3);
+});
+
+test("columns and tables that a newer version added live on beside this one's writes", () => {
+  using world = fresh();
+  const { db, writer, epoch } = world;
+  const tables = [
+    "heads",
+    "entries",
+    "members",
+    "cursors",
+    "users",
+    "memberships",
+    "devices",
+    "feed",
+    "partitions",
+    "meta",
+  ];
+  for (const table of tables) db.run(`ALTER TABLE ${table} ADD COLUMN later TEXT`);
+  const newer = new Writer(db);
+  const batch = (seq: number) => [
+    packConversation({
+      ...append(room, epoch, [entry(seq)]),
+      members: [member(ada, { changedSeq: seq })],
+      cursors: [{ user: ada, seq, ordinal: seq, own: 0 }],
+      totals: [{ user: ada, total: seq }],
+    }),
+    packFeed({ ...feedWrite(epoch, userRow(ada, seq), [membership(room, { seq })]), devices: [device("phone")] }),
+  ];
+  expect(outcomesOf(newer.commit(batch(1)))).toEqual(["stored", "stored"]);
+  for (const table of tables) db.run(`UPDATE ${table} SET later = 'kept'`);
+
+  expect(outcomesOf(writer.commit(batch(2)))).toEqual(["stored", "stored"]);
+  expect(writer.raiseFeatureLevel(1)).toBe(1);
+  writer.claim([1]);
+
+  const kept = (table: string) => db.query(`SELECT count(*) FROM ${table} WHERE later = 'kept'`).values().flat()[0];
+  expect(tables.map((table) => [table, kept(table)])).toEqual(
+    tables.map((table) => [table, table === "partitions" ? 256 : table === "meta" ? 5 : 1]),
+  );
 });
 
 test("the negative controls leave their guarantee unkept, so that a proof can fail", () => {

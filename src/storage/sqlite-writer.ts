@@ -1,14 +1,16 @@
 // The one writing connection: a batch of writes becomes one transaction, each write with an outcome of its own (G1–G3, G5).
 // Lives in a worker thread (sqlite-worker.ts). Epochs are checked inside the transaction, so nothing can be claimed in between.
 import type { Database } from "bun:sqlite";
-import { statSync } from "node:fs";
 import { failpoint } from "../lib/failpoints";
 import { partitionOf } from "../lib/hash";
 import type { Epoch } from "../protocol/ids";
 import { ConversationWriter } from "./sqlite-conversations";
 import { reasonOf, sqliteCode } from "./sqlite-errors";
 import { FeedWriter } from "./sqlite-feeds";
+import { beginImmediate, isBusy } from "./sqlite-lock";
 import type { PackedOutcome, PackedWrite } from "./sqlite-packing";
+import { LogLimit, logBytesOf, logBytesRestart } from "./sqlite-sharing";
+import type { Sharing } from "./sqlite-sharing";
 
 /** What became of a batch. `failure`: why nothing of it could be written, for the health of the store. */
 export interface BatchResult {
@@ -21,29 +23,31 @@ export const lockWaitMs = 1000;
 /** As {@link lockWaitMs}, for a probe of a store that cannot write at present. */
 const probeWaitMs = 50;
 
-/** The write-ahead log is folded into the file here when it grows past this: its own thread could not keep up. Bytes. */
-const logBytesMax = 64 * 1024 * 1024;
-
 /** Not thread-safe: one connection's, and the only one of its process that writes rows. */
 export class Writer {
   readonly #db: Database;
   readonly #conversations: ConversationWriter;
   readonly #feeds: FeedWriter;
   readonly #epochs = new Map<number, Epoch>();
-  readonly #pause = new Int32Array(new SharedArrayBuffer(4));
+  readonly #limit: LogLimit | null;
   #dataVersion = -1;
+  #counter = -1;
 
-  constructor(db: Database) {
+  /** @param sharing how other processes use the file; null: none does */
+  constructor(db: Database, sharing: Sharing | null = null) {
     this.#db = db;
+    this.#limit = sharing && new LogLimit(db.filename, sharing);
     this.#conversations = new ConversationWriter(db);
     this.#feeds = new FeedWriter(db);
     // Waiting is done here, with jitter: SQLite's own timeout starves one of several processes.
     db.run("PRAGMA busy_timeout = 0");
-    db.run(`PRAGMA journal_size_limit = ${logBytesMax}`);
+    db.run(`PRAGMA journal_size_limit = ${logBytesRestart}`);
   }
 
   /** Makes what can be stored of `writes` durable in one commit. Never throws. */
   commit(writes: readonly PackedWrite[]): BatchResult {
+    const reason = this.refusal();
+    if (reason !== null) return { outcomes: writes.map(() => ({ outcome: "refused", reason })), failure: reason };
     const suspects = new Set<number>();
     for (;;) {
       const result = this.#tryCommit(writes, suspects);
@@ -54,12 +58,12 @@ export class Writer {
 
   /** Takes the next epoch for these partitions. Throws SQLite's error where it cannot. */
   claim(partitions: readonly number[]): Epoch {
-    this.#begin(lockWaitMs);
+    beginImmediate(this.#db, lockWaitMs);
     try {
       this.#db.run("UPDATE meta SET value = value + 1 WHERE key = 'epochCounter'");
       const { value } = this.#db.query("SELECT value FROM meta WHERE key = 'epochCounter'").get() as { value: number };
       const set = this.#db.query(
-        "INSERT INTO partitions VALUES(?, ?) ON CONFLICT DO UPDATE SET epoch = excluded.epoch",
+        "INSERT INTO partitions(partition, epoch) VALUES(?, ?) ON CONFLICT DO UPDATE SET epoch = excluded.epoch",
       );
       for (const partition of partitions) set.run(partition, value);
       this.#db.run("COMMIT");
@@ -72,9 +76,9 @@ export class Writer {
 
   /** Raises the feature level where it is lower; answers the one then in force. Throws SQLite's error where it cannot. */
   raiseFeatureLevel(to: number): number {
-    this.#begin(lockWaitMs);
+    beginImmediate(this.#db, lockWaitMs);
     try {
-      const raise = `INSERT INTO meta VALUES('featureLevel', ?) ON CONFLICT DO UPDATE SET value = max(value, excluded.value)
+      const raise = `INSERT INTO meta(key, value) VALUES('featureLevel', ?) ON CONFLICT DO UPDATE SET value = max(value, excluded.value)
         RETURNING value`;
       const { value } = this.#db.query(raise).get(to) as { value: number };
       this.#db.run("COMMIT");
@@ -84,15 +88,20 @@ export class Writer {
     }
   }
 
+  /** Why nothing may be written at present, whatever the disk says; null: it may. May block for a moment. */
+  refusal(): string | null {
+    return this.#limit?.refusal() ?? null;
+  }
+
   /** Writes something, durably, to learn whether writes go through. Answers why not, or null. */
   probe(waitMs = probeWaitMs): string | null {
     try {
-      this.#begin(waitMs);
+      beginImmediate(this.#db, waitMs);
       this.#db.run("UPDATE meta SET value = value + 1 WHERE key = 'probe'");
       this.#db.run("COMMIT");
       return null;
     } catch (error) {
-      return reasonOf(error);
+      return this.#reasonOf(error);
     } finally {
       this.#abandon();
     }
@@ -100,11 +109,10 @@ export class Writer {
 
   /**
    * Called between commits. Folds the log into the file when it is too long; SQLite shrinks it again with the next commit.
-   * Mostly little is left to copy, as the checkpointing thread runs beside.
+   * Mostly little is left to copy, as the checkpointing thread runs beside. Of a shared file, that is for one process alone.
    */
   limitLog(): void {
-    const size = statSync(`${this.#db.filename}-wal`, { throwIfNoEntry: false })?.size ?? 0;
-    if (size <= logBytesMax) return;
+    if (this.#limit !== null || logBytesOf(this.#db.filename) <= logBytesRestart) return;
     try {
       this.#db.query("PRAGMA wal_checkpoint(PASSIVE)").get();
     } catch (error) {
@@ -117,7 +125,7 @@ export class Writer {
   #tryCommit(writes: readonly PackedWrite[], suspects: ReadonlySet<number>): BatchResult | number {
     const outcomes: PackedOutcome[] = [];
     try {
-      this.#begin(lockWaitMs);
+      beginImmediate(this.#db, lockWaitMs);
       this.#refreshEpochs();
       for (const [at, write] of writes.entries()) outcomes.push(suspects.has(at) ? unwritable : this.#apply(write));
       failpoint("commit.before");
@@ -150,7 +158,7 @@ export class Writer {
     const code = sqliteCode(error);
     const ofOneWrite = begun && at < writes.length && (code === null || /CONSTRAINT|MISMATCH|TOOBIG|RANGE/.test(code));
     if (ofOneWrite) return at;
-    const reason = reasonOf(error);
+    const reason = this.#reasonOf(error);
     return { outcomes: writes.map(() => ({ outcome: "refused", reason })), failure: reason };
   }
 
@@ -160,31 +168,31 @@ export class Writer {
     return write[0] === 0 ? this.#conversations.apply(write) : this.#feeds.apply(write);
   }
 
-  /** Epochs change only by a claim: here, which clears them, or on another connection, which changes the data version. */
+  /**
+   * Epochs change only by a claim: here, which clears them, or on another connection, which changes the data version and the
+   * counter of epochs. In a shared file every commit of another process changes the former.
+   */
   #refreshEpochs(): void {
     const { data_version } = this.#db.query("PRAGMA data_version").get() as { data_version: number };
     if (data_version === this.#dataVersion && this.#epochs.size > 0) return;
+    const counter = this.#db.query("SELECT value FROM meta WHERE key = 'epochCounter'").get() as { value: number };
+    this.#dataVersion = data_version;
+    if (counter.value === this.#counter && this.#epochs.size > 0) return;
+    this.#counter = counter.value;
     this.#epochs.clear();
     const rows = this.#db.query("SELECT partition, epoch FROM partitions").all() as {
       partition: number;
       epoch: Epoch;
     }[];
     for (const { partition, epoch } of rows) this.#epochs.set(partition, epoch);
-    this.#dataVersion = data_version;
   }
 
-  #begin(waitMs: number): void {
-    const deadline = performance.now() + waitMs;
-    for (;;) {
-      try {
-        this.#db.run("BEGIN IMMEDIATE");
-        return;
-      } catch (error) {
-        const busy = sqliteCode(error)?.startsWith("SQLITE_BUSY") ?? false;
-        if (!busy || performance.now() > deadline) throw error;
-        Atomics.wait(this.#pause, 0, 0, 0.2 + Math.random() * 0.8);
-      }
-    }
+  /** As {@link reasonOf}; a lock that other nodes take turns with is held by one that stands still, which ends by itself or is ended. */
+  #reasonOf(error: unknown): string {
+    const held = this.#limit !== null && isBusy(error);
+    return held
+      ? "another node has held the file's lock for too long; it is taken again once that node goes on or is gone"
+      : reasonOf(error);
   }
 
   /** Leaves no transaction open: the next row would otherwise join it, or commit by itself. */

@@ -12,6 +12,16 @@ import { readCases } from "./store-read.case";
 import { syncCases } from "./store-sync.case";
 import type { OpenSubject } from "./store-subject.case";
 
+/** The parts that other writers of the same data bear on, for a driver whose other parts are tested already. */
+export function sharedContract(name: string, open: OpenSubject): void {
+  describe(`the ${name} store`, () => {
+    describe("commit", () => commitCases(open));
+    describe("fencing", () => fenceCases(open));
+    describe("in a cluster", () => clusterCases(open));
+    describe("open and closed", () => openCases(open));
+  });
+}
+
 /** Declares the tests of the contract for the driver called `name`. */
 export function storeContract(name: string, open: OpenSubject): void {
   describe(`the ${name} store`, () => {

@@ -343,6 +343,8 @@ export interface Store {
 
   /** Whether writes go through at present, and if not, why: for readiness and the log. */
   health(): { readonly writable: boolean; readonly reason: string | null };
+  /** The length of the write-ahead log, bytes, where the driver has one of its own: for metrics. */
+  walBytes?(): number;
   /** Writes a consistent copy while everything goes on. Rejects with an AppError that says the fix. */
   backup(file: string, onProgress: (done: number, total: number) => void): Promise<void>;
   /** Finishes what is in flight, then lets go of files and threads. Idempotent. */
