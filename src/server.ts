@@ -14,15 +14,20 @@ import { createLog } from "./lib/log";
 import type { Log } from "./lib/log";
 import { createMetrics, watchEventLoop } from "./lib/metrics";
 import type { Metrics } from "./lib/metrics";
+import type { RecentMax } from "./lib/recent-max";
 import type { Config } from "./lib/settings";
 import { startActors } from "./server-actors";
 import type { RunningActors } from "./server-actors";
 import { clusterFigures, joinAsNode } from "./server-cluster";
 import type { ClusterParts, JoinOptions } from "./server-cluster";
+import { drainParts, drainShares, giveUpParts, within } from "./server-drain";
 import { openCache, openStore } from "./server-drivers";
+import { openDirectory, recentLag } from "./server-nodes";
+import type { DirectoryParts } from "./server-nodes";
 import type { Cache } from "./storage/cache";
 import type { Store } from "./storage/store";
 import type { NatsNode } from "./transport/nats";
+import type { ClusterNodes } from "./transport/cluster-nodes";
 import { createHttp } from "./transport/http";
 import type { HandleHttp, Readiness } from "./transport/http";
 import { errorResponse } from "./transport/http-errors";
@@ -52,8 +57,11 @@ export interface ServerOverrides {
   readonly openNats?: (config: Config) => Promise<NatsNode>;
 }
 
-/** Why a server cannot go on: another one has claimed the data, or the data relies on a newer release by now. */
-export type EndReason = "fenced" | "outdated";
+/**
+ * Why a server cannot go on: another one has claimed the data, the data relies on a newer release by now, or its cluster is
+ * another deployment's.
+ */
+export type EndReason = "fenced" | "outdated" | "foreign";
 
 /** A server that listens. Ends with `stop()` or `await using`. */
 export interface RunningServer extends AsyncDisposable {
@@ -78,10 +86,7 @@ export interface RunningServer extends AsyncDisposable {
 
 /** Where the page is, seen from this file, in a clone and in the container alike. */
 const defaultPageFolder = join(import.meta.dir, "..", "dist", "web");
-/** How the time of stopping is shared: what is under way, goodbyes, and last the store; the rest is for the actors. */
-const drainShares = { handOver: 0.4, answers: 0.3, goodbyes: 0.3, store: 0.2 } as const;
-/** How often it is looked whether everything under way was answered, milliseconds. */
-const answersLookMs = 5;
+const unknownVersion = "unknown";
 /** How long a start waits for every partition to have an owner, milliseconds; after it the server takes clients all the same. */
 const placedMs = 10_000;
 
@@ -100,16 +105,19 @@ interface Parts {
   readonly sockets: SocketServer;
   readonly http: HandleHttp;
   readonly stage: Stage;
+  readonly lag: RecentMax;
 }
 
 /** How far a server is: shown by `/readyz`, and obeyed by whoever lets clients in. */
 class Stage {
-  now: "starting" | "ready" | "draining" | EndReason = "starting";
+  now: "starting" | "ready" | "draining" | "drained" | EndReason = "starting";
   /** Settles when it cannot go on. */
   readonly ended: Promise<EndReason>;
   readonly #end: (reason: EndReason) => void;
   /** Its part in a cluster, once it runs; null: it is alone. */
   node: ClusterNode | null = null;
+  /** All nodes of its cluster, for operators. */
+  nodes: ClusterNodes | null = null;
 
   constructor() {
     const { promise, resolve } = Promise.withResolvers<EndReason>();
@@ -130,7 +138,7 @@ class Stage {
 export async function startServer(config: Config, overrides: ServerOverrides = {}): Promise<RunningServer> {
   await using opening = new AsyncDisposableStack();
   const parts = await compose(config, overrides, opening);
-  const { log, sockets, stage, store, signIn } = parts;
+  const { log, stage, store, signIn } = parts;
   const server = open(parts, overrides.node ?? null);
   opening.defer(() => server.close());
   const actors = await startActors({ ...parts, onSteppedDown: () => stage.end("fenced") });
@@ -147,18 +155,65 @@ export async function startServer(config: Config, overrides: ServerOverrides = {
     { url, dataDir: resolve(config.dataDir), store: maskPassword(config.store), demo: signIn.demoSecret !== null },
     "ready",
   );
-  const drain = async (): Promise<void> => {
-    if (stage.now === "ready") stage.now = "draining";
-    server.refuseMore();
-    await drainParts(config.drainMs, actors, sockets, log);
-    await within(config.drainMs * drainShares.store, running.disposeAsync());
-    log.info("stopped");
-  };
-  let stopping: Promise<void> | null = null;
-  const stop = (): Promise<void> => (stopping ??= drain());
+  const { giveUp, stop } = endingOf(parts, server, actors, running);
   const readiness = (): Readiness => readinessOf(stage, store);
+  stage.nodes = directoryOf(parts, overrides, { adminUrl, giveUp, actors });
   const shown = { url, port, adminUrl, store, demo: signIn.demoSecret !== null };
   return { ...shown, readiness, ended: stage.ended, stop, [Symbol.asyncDispose]: stop };
+}
+
+/** The two ways to end: clients and partitions alone, as an operator says, or all of it. Each is done once. */
+function endingOf(
+  { config, sockets, stage, log }: Parts,
+  server: Listening,
+  actors: RunningActors,
+  all: AsyncDisposableStack,
+) {
+  const ending = { actors, sockets, log, drainMs: config.drainMs };
+  const leave = async (): Promise<void> => {
+    if (stage.now !== "ready") return;
+    log.info("draining, as an operator said");
+    stage.now = "draining";
+    // Behind a shared port the system would still send it its part of those who come.
+    if (server.adminUrl !== null) server.refuseMore();
+    const empty = await giveUpParts(ending);
+    if (stage.now === "draining") stage.now = "drained";
+    log.info({ empty }, "drained: this node owns nothing and serves nobody until it is restarted");
+  };
+  const drain = async (): Promise<void> => {
+    if (stage.now === "ready" || stage.now === "drained") stage.now = "draining";
+    server.refuseMore();
+    await drainParts(ending);
+    await within(config.drainMs * drainShares.store, all.disposeAsync());
+    log.info("stopped");
+  };
+  let leaving: Promise<void> | null = null;
+  let stopping: Promise<void> | null = null;
+  return {
+    giveUp: (): Promise<void> => (leaving ??= leave()),
+    stop: (): Promise<void> => (stopping ??= drain()),
+  };
+}
+
+/** The nodes of the cluster, for operators; null: this server is alone. */
+function directoryOf(
+  { cluster, hub, sockets, stage, store, lag }: Parts,
+  { node, version = unknownVersion }: ServerOverrides,
+  rest: Pick<DirectoryParts, "adminUrl" | "giveUp" | "actors">,
+): ClusterNodes | null {
+  if (!cluster?.links) return null;
+  return openDirectory({
+    ...rest,
+    cluster,
+    calls: cluster.links,
+    name: node?.name ?? null,
+    version,
+    state: () => stage.now,
+    readiness: () => readinessOf(stage, store),
+    sessions: () => hub.sessions,
+    connections: () => sockets.connections,
+    lag,
+  });
 }
 
 async function compose(config: Config, overrides: ServerOverrides, opening: AsyncDisposableStack): Promise<Parts> {
@@ -169,7 +224,7 @@ async function compose(config: Config, overrides: ServerOverrides, opening: Asyn
   const page = await openPage(overrides.pageFolder ?? defaultPageFolder);
   const store = await (overrides.openStore?.(config) ?? openStore(config, log, metrics));
   opening.defer(() => store.close());
-  const version = overrides.version ?? "unknown";
+  const version = overrides.version ?? unknownVersion;
   const router = new LateRouter();
   const stage = new Stage();
   const cache = overrides.openCache?.(config, store.generation) ?? openCache(config, store.generation, log, metrics);
@@ -197,11 +252,13 @@ async function compose(config: Config, overrides: ServerOverrides, opening: Asyn
     version,
     bodyBytesMax: config.http.bodyBytesMax,
     readiness: () => readinessOf(stage, store),
+    nodes: () => stage.nodes,
     page,
     metrics,
     log,
   });
-  return { config, log, metrics, store, cache, signIn, hub, gateway: hub, cluster, router, sockets, http, stage };
+  const lag = recentLag();
+  return { config, log, metrics, store, cache, signIn, hub, gateway: hub, cluster, router, sockets, http, stage, lag };
 }
 
 function readinessOf(stage: Stage, store: Store): Readiness {
@@ -217,7 +274,7 @@ function readinessOf(stage: Stage, store: Store): Readiness {
 
 /** Connects to the cluster, where one is configured; alone, what this release can do holds at once. */
 async function joinCluster(
-  options: Omit<JoinOptions, "onOutdated">,
+  options: Omit<JoinOptions, "onOutdated" | "onForeign">,
   stage: Stage,
   opening: AsyncDisposableStack,
 ): Promise<ClusterParts | null> {
@@ -229,7 +286,11 @@ async function joinCluster(
     );
     stage.end("outdated");
   };
-  if (config.nats !== null) return joinAsNode({ ...options, onOutdated }, opening);
+  const onForeign = (says: string): void => {
+    log.fatal({ reason: says }, "another deployment took this cluster's place; this node leaves");
+    stage.end("foreign");
+  };
+  if (config.nats !== null) return joinAsNode({ ...options, onOutdated, onForeign }, opening);
   const levels = await FeatureLevel.open({ store, clock: systemClock, level: releaseLevel, onOutdated });
   await levels.raiseAlone();
   return null;
@@ -257,7 +318,7 @@ function open({ config, sockets, http, stage, log }: Parts, shared: SharedPort |
 
 /** Begins to measure; the answered function ends it. */
 function observe(parts: Parts, actors: RunningActors): () => void {
-  const { metrics, hub, sockets, store, cache, stage, cluster } = parts;
+  const { metrics, hub, sockets, store, cache, stage, cluster, lag } = parts;
   metrics.observeGauges(() => {
     const { kinds, asksWaiting } = actors.stats();
     return {
@@ -272,30 +333,8 @@ function observe(parts: Parts, actors: RunningActors): () => void {
       cluster: cluster && actors.node && clusterFigures(cluster, actors.node),
     };
   });
-  return watchEventLoop(metrics.eventLoopLag);
-}
-
-/** In a cluster others take over first; what is under way is answered, everybody is sent away, every actor makes its rows exact. */
-async function drainParts(drainMs: number, actors: RunningActors, sockets: SocketServer, log: Log): Promise<void> {
-  const beganAt = systemClock.monotonic();
-  // Whoever is connected goes on through the new owners until they are sent away.
-  await actors.node?.handOver(drainMs * drainShares.handOver);
-  const totalMs = drainMs - (systemClock.monotonic() - beganAt);
-  const ended = actors.drain(totalMs * (1 - drainShares.store));
-  await within(totalMs * drainShares.answers, untilAnswered(actors));
-  await within(totalMs * drainShares.goodbyes, sockets.drain(totalMs * drainShares.goodbyes));
-  const { left, names } = await ended;
-  if (left > 0) log.warn({ left, names }, "some actors were not done in time; the next start finishes for them");
-}
-
-async function untilAnswered(actors: RunningActors): Promise<void> {
-  while (actors.stats().asksWaiting > 0) await Bun.sleep(answersLookMs);
-}
-
-/** Resolves with `work`, or without it after `ms`. */
-async function within(ms: number, work: Promise<unknown>): Promise<void> {
-  const over = Promise.withResolvers<void>();
-  // Holds the process until then: what is waited for may have nothing left that does.
-  const timer = setTimeout(over.resolve, ms);
-  await Promise.race([work, over.promise]).finally(() => clearTimeout(timer));
+  return watchEventLoop((ms) => {
+    metrics.eventLoopLag(ms);
+    lag.add(ms);
+  });
 }

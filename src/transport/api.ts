@@ -6,6 +6,8 @@ import { AppError } from "../lib/errors";
 import { isDeviceId, isUserId } from "../protocol/ids";
 import type { DeviceId, UserId } from "../protocol/ids";
 import { protocolVersion, socketPath, subprotocol } from "../protocol/frames";
+import { addNodeRoutes } from "./api-nodes";
+import type { ReadNodes } from "./api-nodes";
 import { demoTokenSeconds } from "./demo";
 import type { CheckOperator } from "./operators";
 import { signToken } from "./tokens";
@@ -17,6 +19,8 @@ export interface ApiParts {
   /** The secret of demo sign-in; null where it is not offered. */
   readonly demoSecret: string | null;
   readonly version: string;
+  /** The cluster that this server is a node of. */
+  readonly nodes: ReadNodes;
 }
 
 const userId = z
@@ -124,11 +128,14 @@ function addOpenRoutes(api: OpenAPIHono, parts: ApiParts): void {
   });
 }
 
-function addOperatorRoutes(api: OpenAPIHono, { router, checkOperator }: ApiParts): void {
-  api.use("/v1/users/*", async (c, next) => {
-    await checkOperator(c.req.header("authorization") ?? null);
-    await next();
-  });
+function addOperatorRoutes(api: OpenAPIHono, { router, checkOperator, nodes }: ApiParts): void {
+  for (const path of ["/v1/users/*", "/v1/nodes", "/v1/nodes/*"]) {
+    api.use(path, async (c, next) => {
+      await checkOperator(c.req.header("authorization") ?? null);
+      await next();
+    });
+  }
+  addNodeRoutes(api, nodes, json, failed);
   api.openapi(routes.putUser, async (c) => {
     const { id } = c.req.valid("param");
     const { created } = (await router.ask("user", id, { op: "ensure" })) as { readonly created: boolean };

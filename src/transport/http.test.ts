@@ -44,6 +44,7 @@ class HttpWorld implements AsyncDisposable {
       checkOperator: createOperatorCheck(adminSecret, verify),
       demoSecret: null,
       version: "1.2.3",
+      nodes: () => null,
       bodyBytesMax: 2048,
       readiness: () => ({ ready: world.ready, reason: world.ready ? null : "draining" }),
       page,
@@ -210,6 +211,32 @@ describe("the server API", () => {
     expect(world.logged.join("")).not.toContain(adminSecret);
   });
 
+  test("shows the nodes of the cluster to operators, and has one drained", async () => {
+    const drained: string[] = [];
+    const nodes = {
+      ...{ self: "one", unclaimed: 2 },
+      list: async () => [{ id: "one", claims: 254, report: null }],
+      drain: async (id: string) => {
+        drained.push(id);
+        return "one";
+      },
+    };
+    await using world = await HttpWorld.open({ nodes: () => nodes });
+    expect(await (await world.operate("GET", "/v1/nodes")).json()).toEqual({
+      ...{ self: "one", unclaimed: 2, nodes: [{ id: "one", claims: 254, report: null }] },
+    });
+    const answer = await world.operate("POST", "/v1/nodes/host%2Fnode-1/drain");
+    expect([answer.status, await answer.json(), drained]).toEqual([202, { id: "one" }, ["host/node-1"]]);
+    expect(await codeOf(await world.fetch("/v1/nodes"))).toEqual([401, "not_signed_in"]);
+    expect(await codeOf(await world.fetch("/v1/nodes/one/drain", { method: "POST" }))).toEqual([401, "not_signed_in"]);
+    expect(drained).toHaveLength(1);
+  });
+
+  test("says of a server that is alone that it has no nodes", async () => {
+    await using world = await HttpWorld.open();
+    expect(await codeOf(await world.operate("GET", "/v1/nodes"))).toEqual([400, "not_supported"]);
+  });
+
   test("describes itself in OpenAPI", async () => {
     await using world = await HttpWorld.open();
     const document = (await (await world.fetch("/v1/openapi.json")).json()) as { openapi: string; paths: object };
@@ -217,6 +244,8 @@ describe("the server API", () => {
     expect(Object.keys(document.paths).sort()).toEqual([
       "/v1/about",
       "/v1/demo/token",
+      "/v1/nodes",
+      "/v1/nodes/{id}/drain",
       "/v1/users/{id}",
       "/v1/users/{id}/sign-out",
     ]);
