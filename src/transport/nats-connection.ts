@@ -112,6 +112,11 @@ export class NatsLink {
     return this.#info;
   }
 
+  /** `host:port` of the server in use, or of the last one. */
+  get server(): string {
+    return this.#nats.getServer();
+  }
+
   stats(): NatsStats {
     return { connections: this.#connection, bytesWaiting: this.#sent - this.#confirmed, refused: this.#refused };
   }
@@ -157,17 +162,17 @@ export class NatsLink {
 
   subscribe(subject: string, handle: (message: Msg) => void): NatsSubscription {
     let over = false;
-    const subscription = this.#nats.subscribe(subject, {
-      callback: (error, message) => {
-        if (over || error !== null) return;
-        // A throw would end the client's reading of this connection, for everybody.
-        try {
-          handle(message);
-        } catch (err) {
-          this.log.error({ subject, err }, "a message from another node could not be handled");
-        }
-      },
-    });
+    const callback = (error: Error | null, message: Msg): void => {
+      if (over || error !== null) return;
+      // A throw would end the client's reading of this connection, for everybody.
+      try {
+        handle(message);
+      } catch (err) {
+        this.log.error({ subject, err }, "a message from another node could not be handled");
+      }
+    };
+    if (this.#closed) return { unsubscribe: () => undefined, drain: () => Promise.resolve() };
+    const subscription = this.#nats.subscribe(subject, { callback });
     const unsubscribe = (): void => {
       over = true;
       if (!subscription.isClosed()) subscription.unsubscribe();

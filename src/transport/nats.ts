@@ -33,6 +33,8 @@ export interface NatsNode {
   readonly claims: NatsKeyValue;
   /** Who is there. */
   readonly members: NatsKeyValue;
+  /** `host:port` of the server in use, or of the last one. */
+  readonly server: string;
   readonly serverVersion: string;
   /** Whether the NATS server belongs to a cluster. */
   readonly clustered: boolean;
@@ -84,6 +86,9 @@ async function join(link: NatsLink, prefix: string, deadline: number): Promise<N
     claims,
     members,
     clustered,
+    get server() {
+      return link.server;
+    },
     get serverVersion() {
       return link.info.version;
     },
