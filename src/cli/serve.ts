@@ -3,7 +3,7 @@ import { maskPassword } from "../lib/config";
 import { isLoopback } from "../lib/settings";
 import type { Config } from "../lib/settings";
 import { startServer } from "../server";
-import type { RunningServer, ServerOverrides } from "../server";
+import type { EndReason, RunningServer, ServerOverrides } from "../server";
 import { createLog } from "../lib/log";
 import type { Log } from "../lib/log";
 import { CommandFailure, exitCodes, readConfig } from "./context";
@@ -16,7 +16,7 @@ export interface ServeOptions extends CommonOptions {
   readonly data?: string;
 }
 
-/** Runs until stopped, also where it is still starting. Fails with exit code 3 where another server fenced this one. */
+/** Runs until stopped, also where it is still starting. Fails as {@link serveUntil} does. */
 export async function runServe(context: CommandContext, options: ServeOptions): Promise<void> {
   const config = await readConfig(context, options, overridesOf(options));
   await serveUntil({
@@ -47,7 +47,7 @@ export interface Serving extends Pick<ServerOverrides, "node"> {
   readonly onReady: (server: RunningServer) => void;
 }
 
-/** Runs one server of this process until `stopped`; see {@link runServe}. */
+/** Runs one server of this process until `stopped`. Fails with exit code 3 where another server fenced it, 1 where it had to leave. */
 export async function serveUntil({ config, log, stopped, onReady, ...overrides }: Serving): Promise<void> {
   const starting = startServer(config, { log, ...overrides });
   const server = await Promise.race([starting, whenStopped(stopped)]);
@@ -59,13 +59,18 @@ export async function serveUntil({ config, log, stopped, onReady, ...overrides }
   onReady(server);
   const why = await Promise.race([server.ended, whenStopped(stopped)]);
   await server.stop();
-  if (why === "fenced") {
-    const said = "another server opened the same data and took over; this one has stopped";
-    log.fatal(said);
-    throw new CommandFailure(said, exitCodes.fenced);
-  }
-  if (why === "outdated") throw new CommandFailure("the data relies on a newer release by now", exitCodes.failed);
+  if (why === "stopped") return;
+  const said = endings[why];
+  log.fatal(said);
+  throw new CommandFailure(said, why === "fenced" ? exitCodes.fenced : exitCodes.failed);
 }
+
+/** Why a server ended that nobody stopped. */
+const endings: Readonly<Record<EndReason, string>> = {
+  fenced: "another server opened the same data and took over; this one has stopped",
+  outdated: "the other nodes use features of a newer release; start that release here too",
+  foreign: "another deployment took this cluster's place on NATS; give each its own PARLEY_NATS_PREFIX",
+};
 
 function whenStopped(signal: AbortSignal): Promise<"stopped"> {
   return new Promise((resolve) => {
