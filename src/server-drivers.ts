@@ -63,7 +63,7 @@ export async function openStore(config: Config, log: Log, metrics: Metrics): Pro
   const observe = {
     commit: (rows: number, _writes: number, _bytes: number, ms: number) => metrics.committed(rows, ms),
   };
-  return openSqliteStore({ file, clock, onHealth, observe });
+  return openSqliteStore({ file, clock, onHealth, observe, shared: config.nats !== null });
 }
 
 /** The file of the SQLite store: the named one, or `parley.sqlite` in the data folder. */
