@@ -1,0 +1,75 @@
+// Several nodes of one cluster in this process, on one real NATS and one store, for tests of what crosses nodes.
+// Processes that are killed are the chaos run's; here a node starts, drains, or is left to others by stopping.
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { loadConfig } from "../../src/lib/config";
+import { silentLog } from "../../src/lib/log";
+import { socketPath } from "../../src/protocol/frames";
+import type { UserId } from "../../src/protocol/ids";
+import { startServer } from "../../src/server";
+import type { RunningServer } from "../../src/server";
+import { signToken } from "../../src/transport/tokens";
+import { shareNats } from "../services/services";
+import type { Share } from "../services/services";
+import { RawClient } from "../socket/raw-client";
+import type { DataSet } from "../stores";
+import { sqlite } from "../stores";
+
+const secret = "the secret of these tests, of thirty-two bytes and more";
+
+/** See the head of this file. Everything in it ends when it is disposed of. */
+export class ClusterWorld implements AsyncDisposable {
+  readonly nodes: RunningServer[] = [];
+  readonly #folder: string;
+  readonly #data: DataSet;
+  readonly #nats: Share;
+
+  private constructor(folder: string, data: DataSet, nats: Share) {
+    this.#folder = folder;
+    this.#data = data;
+    this.#nats = nats;
+  }
+
+  /** @param count nodes to begin with, started together */
+  static async open(count: number, data?: DataSet): Promise<ClusterWorld> {
+    const folder = await mkdtemp(join(tmpdir(), "parley-cluster-"));
+    const world = new ClusterWorld(folder, data ?? (await sqlite.fresh()), await shareNats());
+    await Promise.all(Array.from({ length: count }, () => world.start()));
+    return world;
+  }
+
+  /** One node more. */
+  async start(environment: Readonly<Record<string, string>> = {}): Promise<RunningServer> {
+    const given = {
+      PARLEY_PORT: "0",
+      PARLEY_DATA_DIR: join(this.#folder, `node-${this.nodes.length}`),
+      PARLEY_AUTH_SECRET: secret,
+      PARLEY_STORE: this.#data.setting,
+      PARLEY_NATS: this.#nats.uri,
+      PARLEY_NATS_PREFIX: `t${this.#folder.replace(/[^A-Za-z0-9]/g, "").slice(-12)}`,
+      ...this.#data.environment,
+      ...environment,
+    };
+    const loaded = loadConfig({ environment: given, file: null });
+    if (!loaded.ok) throw new Error(loaded.problem);
+    const node = await startServer(loaded.config, { log: silentLog(), version: "test" });
+    this.nodes.push(node);
+    return node;
+  }
+
+  /** A connection of `user` to a node, signed in. @param at its place in {@link ClusterWorld.nodes} */
+  async signIn(at: number, user: string, device = `device-of-${user}`): Promise<RawClient> {
+    const node = this.nodes[at] as RunningServer;
+    const client = await RawClient.connect(node.url.replace("http", "ws") + socketPath);
+    await client.request("hello", 1, await signToken(secret, user as UserId, { seconds: 600 }), device);
+    return client;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node.stop()));
+    await this.#nats[Symbol.asyncDispose]();
+    await this.#data.dispose();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+}
