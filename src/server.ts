@@ -330,6 +330,7 @@ function observe(parts: Parts, actors: RunningActors): () => void {
       cacheReady: cache.state() === "ready",
       ready: readinessOf(stage, store).ready,
       turnsWaiting: sockets.waiting,
+      walBytes: store.walBytes?.() ?? null,
       cluster: cluster && actors.node && clusterFigures(cluster, actors.node),
     };
   });

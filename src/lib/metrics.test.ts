@@ -22,12 +22,15 @@ const cluster = {
   ...{ natsConnected: true, natsConnections: 3, natsBytesWaiting: 4, natsRefused: 0 },
   ...{ members: 5, unowned: 0, phases: { owned: 200, away: 56 }, featureLevel: 1 },
 };
-const alone = { sessions: 0, connections: 0, actors: {}, asksWaiting: 0, storeWritable: true, cacheReady: true };
+const alone = {
+  ...{ sessions: 0, connections: 0, actors: {}, asksWaiting: 0, storeWritable: true, cacheReady: true },
+  ...{ ready: true, turnsWaiting: 0, walBytes: null, cluster: null },
+};
 
 test("a node of a cluster shows its part in it; a server that is alone shows none of that", async () => {
   const metrics = createMetrics();
   let now: typeof cluster | null = cluster;
-  metrics.observeGauges(() => ({ ...alone, ready: true, turnsWaiting: 7, walBytes: now && 4096, cluster: now }));
+  metrics.observeGauges(() => ({ ...alone, turnsWaiting: 7, walBytes: now && 4096, cluster: now }));
   metrics.handedOff(30);
   metrics.attempted("silent");
   metrics.fannedOut("all", 12, 3000);
@@ -51,6 +54,7 @@ test("gauges are read when they are asked for", async () => {
   const metrics = createMetrics();
   let sessions = 1;
   metrics.observeGauges(() => ({
+    ...alone,
     sessions,
     connections: 3,
     actors: { conversation: figures, user: undefined },

@@ -61,13 +61,13 @@ export interface GaugeValues {
   /** Whether calls to the cache go through. */
   readonly cacheReady: boolean;
   /** Whether new connections are welcome. */
-  readonly ready?: boolean;
+  readonly ready: boolean;
   /** Sign-ins and syncs that wait for their turn. */
-  readonly turnsWaiting?: number;
+  readonly turnsWaiting: number;
   /** Bytes of the SQLite file's log; null where there is none. */
-  readonly walBytes?: number | null;
+  readonly walBytes: number | null;
   /** Null: this server is alone. */
-  readonly cluster?: ClusterFigures | null;
+  readonly cluster: ClusterFigures | null;
 }
 
 const latencySeconds = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5];
@@ -192,9 +192,9 @@ function registerGauges(registry: Registry, read: () => GaugeValues): void {
     values.cacheReady ? 1 : 0,
   );
   gauge("ready", "1 while new connections are welcome, as /readyz says", (values) => (values.ready ? 1 : 0));
-  gauge("turns_waiting", "Sign-ins and syncs that wait for their turn", (values) => values.turnsWaiting ?? 0);
-  gauge("wal_bytes", "Bytes of the log of the SQLite file", (values) => values.walBytes ?? null);
-  registerClusterGauges(registry, () => read().cluster ?? null);
+  gauge("turns_waiting", "Sign-ins and syncs that wait for their turn", (values) => values.turnsWaiting);
+  gauge("wal_bytes", "Bytes of the log of the SQLite file", (values) => values.walBytes);
+  registerClusterGauges(registry, () => read().cluster);
   gauge("resident_bytes", "Resident memory of the process", () => process.memoryUsage.rss());
   actorGauge("actors_active", "Actors held in memory", (figures) => figures.active);
   actorGauge("mailbox_waiting", "Messages waiting in all mailboxes", (figures) => figures.waiting);
