@@ -66,7 +66,7 @@ export async function joinAsNode(options: JoinOptions, opening: AsyncDisposableS
   return { self, nats, bus, claims, members, levels, links: null, listener: nobody, meter: metrics };
 }
 
-const nobody: PartitionListener = { owned: () => undefined, lost: () => undefined };
+const nobody: PartitionListener = { owned: () => undefined, lost: () => undefined, nodeGone: () => undefined };
 /** What all nodes of a cluster have in common; a file is shared on one host alone. */
 async function noteOf({ store: setting }: Config, { generation }: Store): Promise<ClusterNote> {
   const isFile = !setting.startsWith("mongodb");

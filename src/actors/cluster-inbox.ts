@@ -30,6 +30,8 @@ export interface PartitionListener {
   owned(partition: number, epoch: Epoch): void;
   /** It is not any more; `graceful`: everything it had to say was said. */
   lost(partition: number, graceful: boolean): void;
+  /** A node said that it leaves, or was found dead. One that is silent is not told of. */
+  nodeGone(node: Incarnation): void;
 }
 
 /** What the inbox counts. */

@@ -75,7 +75,7 @@ export class ClusterNode implements Router, Placement, PlacementView {
       moved: (partition) => this.#moved(partition),
     });
     const host = this.#inbox;
-    const ports = { clock, claims, members, levels, store, host };
+    const ports = { clock, claims, members, store, host, levels: this.#tellingOf(levels) };
     this.#placement = new ClusterPlacement({ self, partitions: partitionCount, ...ports });
     bus.onConnection((stands) => this.#placement.connection(stands));
   }
@@ -173,6 +173,19 @@ export class ClusterNode implements Router, Placement, PlacementView {
     this.#inbox.stop();
     this.#router.stop();
     this.#system.stop();
+  }
+
+  /** A lease that was taken back, or found dead, concerns fan-out too. */
+  #tellingOf(levels: MemberLevels): MemberLevels {
+    const { listener } = this.#options;
+    return {
+      level: levels.level,
+      seen: (member, level) => levels.seen(member, level),
+      gone(member) {
+        levels.gone(member);
+        listener.nodeGone(member);
+      },
+    };
   }
 
   #moved(partition: number): void {
