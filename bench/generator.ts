@@ -3,6 +3,7 @@ import { runLargeMake, runLargeUse } from "./large-room-load";
 import type { Plan } from "./plan";
 import { runRooms } from "./rooms-load";
 import { runSeed } from "./seed-load";
+import { runStorm } from "./storm-load";
 import { runPeople, runReads, runSessions } from "./sessions-load";
 
 function report(value: unknown): void {
@@ -23,6 +24,8 @@ async function run(plan: Plan): Promise<void> {
       return runSeed(plan, report);
     case "largeMake":
       return runLargeMake(plan, report);
+    case "storm":
+      return runStorm(plan, report);
     case "largeUse":
       return runLargeUse(plan, report);
   }

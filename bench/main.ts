@@ -2,6 +2,7 @@
 // figures; what goes on is told on stderr. Ends with 1 when a figure misses what is required.
 import type { Figure } from "./figures";
 import { tableOf } from "./figures";
+import { benchClusterCost, benchClusterFanout, benchFailover, benchHandoff, benchStorm } from "./cluster-benches";
 import { benchLargeRoom } from "./large-room";
 import { benchPlacement } from "./placement-sim";
 import { benchDurable, benchFanout, benchLag, benchLatency } from "./rooms-benches";
@@ -17,6 +18,11 @@ const benches: Readonly<Record<string, (say: Say) => Promise<readonly Figure[]>>
   connect: benchConnect,
   history: benchHistory,
   "large-room": benchLargeRoom,
+  failover: benchFailover,
+  handoff: benchHandoff,
+  "cluster-cost": benchClusterCost,
+  "cluster-fanout": benchClusterFanout,
+  storm: benchStorm,
   "placement-sim": benchPlacement,
 };
 

@@ -92,13 +92,41 @@ export interface LargeUsePlan extends Omit<LargeMakePlan, "kind"> {
   readonly rounds: number;
 }
 
-export type Plan = RoomsPlan | SessionsPlan | ReadsPlan | PeoplePlan | SeedPlan | LargeMakePlan | LargeUsePlan;
+/**
+ * Half of the people that a {@link PeoplePlan} made are connected to the target's first node, the others to the rest. The
+ * first report says that all are there; then that node is to be killed.
+ */
+export interface StormPlan {
+  readonly kind: "storm";
+  readonly target: Target;
+  readonly sessions: number;
+  readonly prefix: string;
+  /** Messages a second that people on the other nodes send, from the beginning to the end. */
+  readonly rate: number;
+  readonly deadlineSeconds: number;
+}
 
-/** Where to. `raw`: the baseline, which knows no requests and echoes what it publishes. */
-export interface Target {
+export type Plan =
+  | RoomsPlan
+  | SessionsPlan
+  | ReadsPlan
+  | PeoplePlan
+  | SeedPlan
+  | LargeMakePlan
+  | LargeUsePlan
+  | StormPlan;
+
+/** One server process. */
+export interface Node {
   readonly port: number;
   /** Process whose CPU time is charged. */
   readonly pid: number;
+}
+
+/** Where to. `raw`: the baseline, which knows no requests and echoes what it publishes. */
+export interface Target extends Node {
+  /** All nodes of a cluster, the first one included: connections are spread over them. Absent: there is one server. */
+  readonly nodes?: readonly Node[];
   readonly raw: boolean;
   /** Shared secret of tokens. */
   readonly secret: string;

@@ -11,6 +11,10 @@ type Piped = Subprocess<"ignore", "pipe", "inherit">;
 /** A server under load; disposing ends it. */
 export interface Serving extends AsyncDisposable {
   readonly target: Target;
+  /** `kill -9`; resolves once it is gone. */
+  kill(): Promise<void>;
+  /** Asks it to stop; resolves once it has. */
+  stop(): Promise<void>;
 }
 
 const root = join(import.meta.dir, "..");
@@ -77,14 +81,17 @@ function spawn(script: string, args: readonly string[]): Piped {
 }
 
 function serving(child: Subprocess, target: Target): Serving {
+  const end = async (signal: "SIGTERM" | "SIGKILL"): Promise<void> => {
+    child.kill(signal);
+    const deadline = setTimeout(() => child.kill("SIGKILL"), 15_000);
+    await child.exited;
+    clearTimeout(deadline);
+  };
   return {
     target,
-    async [Symbol.asyncDispose]() {
-      child.kill("SIGTERM");
-      const deadline = setTimeout(() => child.kill("SIGKILL"), 15_000);
-      await child.exited;
-      clearTimeout(deadline);
-    },
+    kill: () => end("SIGKILL"),
+    stop: () => end("SIGTERM"),
+    [Symbol.asyncDispose]: () => end("SIGTERM"),
   };
 }
 

@@ -29,13 +29,16 @@ export class Room {
     this.#tally = tally;
   }
 
-  /** Connects `users`, makes a group of them, and waits until each of them receives it. */
-  async open(target: Target, users: readonly string[], clientId: string): Promise<void> {
+  /**
+   * Connects `users`, makes a group of them, and waits until each of them receives it.
+   * @param turn in a cluster: at which of its nodes the first of them is; each of the others is at the next one
+   */
+  async open(target: Target, users: readonly string[], clientId: string, turn = 0): Promise<void> {
     if (target.raw) this.conversation = `g${clientId.padEnd(22, "_").slice(0, 22)}`;
-    for (const user of users) {
+    for (const [at, user] of users.entries()) {
       const member = new Member(this, this.#tally);
       const query = target.raw ? `?room=${this.conversation}` : "";
-      member.person = await Person.connect(target, user, member, query);
+      member.person = await Person.connect(nodeOf(target, turn + at), user, member, query);
       this.members.push(member);
     }
     if (target.raw) return;
@@ -70,6 +73,12 @@ export class Room {
       return;
     }
   }
+}
+
+/** One node of a cluster, by turns; a target that is one server is itself. */
+export function nodeOf(target: Target, turn: number): Target {
+  const { nodes } = target;
+  return nodes ? { ...target, ...nodes[turn % nodes.length] } : target;
 }
 
 /** The head that a member stands at; asked again until the membership has reached the member's feed. */

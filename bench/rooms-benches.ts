@@ -171,7 +171,7 @@ async function onParley<T>(run: (target: Target) => Promise<T>): Promise<T> {
 /** Runs on one server after another need names of their own: a conversation belongs to its first run. */
 const runs = { next: 0 };
 
-async function runLoads(
+export async function runLoads(
   target: Target,
   rooms: number,
   membersPerRoom: number,

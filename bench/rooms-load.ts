@@ -1,7 +1,7 @@
 // Runs loads over rooms of connected people and measures each: acknowledgements, deliveries, latencies, CPU.
 import { Histogram } from "./histogram";
 import type { Load, Measured, RoomsPlan, Target } from "./plan";
-import { cpuSeconds } from "./process-stats";
+import { cpuSeconds, cpuSecondsOf } from "./process-stats";
 import { Room } from "./room";
 import type { Sender, Tally } from "./room";
 
@@ -25,7 +25,7 @@ async function openRooms(plan: RoomsPlan, tally: Tally): Promise<readonly Room[]
       const room = new Room(tally);
       const name = `${plan.run}-${from + i}`;
       const users = Array.from({ length: plan.membersPerRoom }, (__, k) => `${name}-${k}`);
-      await room.open(plan.target, users, name);
+      await room.open(plan.target, users, name, from + i);
       return room;
     });
     rooms.push(...(await Promise.all(opened)));
@@ -65,11 +65,11 @@ async function measure(load: Load, target: Target, tally: Tally): Promise<Measur
   tally.ackTimes.reset();
   tally.deliveryTimes.reset();
   const began = performance.now();
-  const serverBefore = cpuSeconds(target.pid);
+  const serverBefore = cpuSecondsOf(target);
   const ownBefore = cpuSeconds(process.pid);
   await Bun.sleep(load.seconds * 1000);
   const seconds = (performance.now() - began) / 1000;
-  const serverCpu = cpuSeconds(target.pid) - serverBefore;
+  const serverCpu = cpuSecondsOf(target) - serverBefore;
   const operations = target.raw ? tally.delivered : tally.acked;
   return {
     load,

@@ -74,7 +74,7 @@ async function seed(dataDir: string): Promise<Seeded> {
   return seeded as Seeded;
 }
 
-async function makePeople(dataDir: string, people: number, say: Say): Promise<void> {
+export async function makePeople(dataDir: string, people: number, say: Say): Promise<void> {
   await using serving = await startParley(dataDir);
   say(`making ${people} people with ${groupsPerPerson} conversations each`);
   const plan: Plan = { kind: "people", target: serving.target, people, groupsPerPerson, groupSize, prefix: "p" };

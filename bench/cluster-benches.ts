@@ -1,0 +1,163 @@
+// The benches of several nodes: stalls when one is killed or drained, what a send and a delivery cost beside a node that is
+// alone, and the storm after a node's death.
+import { BenchCluster } from "./cluster";
+import { figure } from "./figures";
+import type { Figure } from "./figures";
+import type { Load, Measured, Target } from "./plan";
+import { generate, startParley, temporaryFolder } from "./processes";
+import { residentKb } from "./process-stats";
+import { runLoads } from "./rooms-benches";
+import type { Say } from "./rooms-benches";
+import { makePeople } from "./sessions-benches";
+import { StallingSenders } from "./stalls";
+import type { Stalls } from "./stalls";
+import type { StormReport } from "./storm-load";
+
+const nodes = 3;
+const sendersEach = 8;
+const kills = 20;
+const drains = 9;
+const seconds = 8;
+
+/** The longest stall of any sender after a `kill -9` of a node, over many of them: median and worst. */
+export async function benchFailover(say: Say): Promise<readonly Figure[]> {
+  const stalls = await stallsOf(kills, "kill", say);
+  const all = stalls.map(({ stayed, moved }) => Math.max(stayed, moved));
+  const load = `${kills} kills, ${nodes * sendersEach} senders on ${nodes} nodes`;
+  return [
+    figure("failover", { ours: medianOf(all), load }),
+    figure("failover-worst", { ours: Math.max(...all), load }),
+  ];
+}
+
+/** The longest stall of any sender while a node is drained: of those at other nodes, and of those who have to change theirs. */
+export async function benchHandoff(say: Say): Promise<readonly Figure[]> {
+  const stalls = await stallsOf(drains, "drain", say);
+  const load = `${drains} drains, ${nodes * sendersEach} senders on ${nodes} nodes`;
+  return [
+    figure("handoff", { ours: Math.max(...stalls.map(({ stayed }) => stayed)), load }),
+    figure("handoff-moved", { ours: Math.max(...stalls.map(({ moved }) => moved)), load }),
+  ];
+}
+
+async function stallsOf(rounds: number, how: "kill" | "drain", say: Say): Promise<readonly Stalls[]> {
+  await using cluster = await BenchCluster.start(nodes);
+  const senders = await StallingSenders.begin(cluster, nodes, sendersEach);
+  const found: Stalls[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const node = round % nodes;
+    const stalls = await senders.during(node, () => (how === "kill" ? cluster.kill(node) : cluster.drain(node)));
+    say(`${how} ${round + 1}: ${stalls.stayed.toFixed(0)} ms, for those it cut off ${stalls.moved.toFixed(0)} ms`);
+    found.push(stalls);
+    await cluster.restart(node);
+    await cluster.rest();
+    await senders.goHome(node);
+  }
+  await senders.end();
+  return found;
+}
+
+/** CPU of all nodes for an acknowledged send, at the same load, against one node that is alone. */
+export async function benchClusterCost(say: Say): Promise<readonly Figure[]> {
+  const load: Load = { senders: 1, batch: 64, rate: 3000, seconds };
+  const run = (target: Target): Promise<readonly Measured[]> => runLoads(target, 100, 10, [load, load, load], say);
+  const alone = middle(await onOne(run));
+  const { outcomes, natsUs } = await onCluster(run);
+  const ours = middle(outcomes);
+  return [
+    figure("cluster-cost", {
+      ours: ours.cpuUsPerOp,
+      baseline: alone.cpuUsPerOp,
+      p99Ms: ours.ackP99Ms,
+      cpuUsPerOp: ours.cpuUsPerOp,
+      load: `3,000 sends/s over 100 rooms of 10; NATS beside it ${natsUs.toFixed(0)} µs`,
+    }),
+  ];
+}
+
+/** Deliveries for a second of CPU of all nodes, in one room of 1,000, against one node that is alone. */
+export async function benchClusterFanout(say: Say): Promise<readonly Figure[]> {
+  const loads = [16, 64, 128].map((batch): Load => ({ senders: 1, batch, seconds }));
+  const run = (target: Target): Promise<readonly Measured[]> => runLoads(target, 1, 1000, loads, say);
+  const alone = mostPerCpu(await onOne(run));
+  const { outcomes } = await onCluster(run);
+  const ours = mostPerCpu(outcomes);
+  return [
+    figure("cluster-fanout", {
+      ours: perCpu(ours),
+      baseline: perCpu(alone),
+      p99Ms: ours.deliveryP99Ms,
+      load: `a room of 1,000, ${ours.load?.batch} messages a send; alone ${alone.load?.batch}`,
+    }),
+  ];
+}
+
+async function onOne<T>(run: (target: Target) => Promise<T>): Promise<T> {
+  using folder = temporaryFolder();
+  await using serving = await startParley(folder.path);
+  return await run(serving.target);
+}
+
+async function onCluster(
+  run: (target: Target) => Promise<readonly Measured[]>,
+): Promise<{ readonly outcomes: readonly Measured[]; readonly natsUs: number }> {
+  await using cluster = await BenchCluster.start(nodes);
+  const before = cluster.natsCpu;
+  const outcomes = await run(cluster.target);
+  const acked = outcomes.reduce((sum, one) => sum + one.operationsPerSecond * (one.load?.seconds ?? 0), 0);
+  return { outcomes, natsUs: ((cluster.natsCpu - before) * 1e6) / acked };
+}
+
+/** 10,000 sessions on three nodes; the one that has half of them is killed. */
+export async function benchStorm(say: Say): Promise<readonly Figure[]> {
+  const sessions = 10_000;
+  using folder = temporaryFolder();
+  await makePeople(folder.path, sessions, say);
+  await using cluster = await BenchCluster.start(nodes, folder.path);
+  const { target } = cluster;
+  const survivors = (target.nodes ?? []).slice(1).map(({ pid }) => pid);
+  const memory = (): number => Math.max(...survivors.map((pid) => residentKb(pid))) / 1024;
+  const found: { before: number; peak: number; end: StormReport | null } = { before: 0, peak: 0, end: null };
+  const watch = setInterval(() => {
+    if (found.before > 0) found.peak = Math.max(found.peak, memory());
+  }, 100);
+  const plan = { kind: "storm", target, sessions, prefix: "p", rate: 20, deadlineSeconds: 90 } as const;
+  await generate(plan, (value) => {
+    const report = value as StormReport;
+    say(JSON.stringify(report));
+    if (report.stage === "steady") {
+      found.before = memory();
+      void cluster.kill(0);
+    } else found.end = report;
+  }).finally(() => clearInterval(watch));
+  const { end } = found;
+  if (end === null || end.faults > 0) throw new Error(`not everybody came back without a gap: ${JSON.stringify(end)}`);
+  const load = `${sessions} sessions, ${end.cutOff} of them cut off`;
+  return [
+    figure("storm", { ours: end.seconds, p99Ms: end.p99Ms, load }),
+    figure("storm-memory", { ours: found.peak, baseline: found.before, load }),
+  ];
+}
+
+function perCpu(one: Measured): number {
+  return one.deliveriesPerSecond / one.serverCpu;
+}
+
+function mostPerCpu(outcomes: readonly Measured[]): Measured {
+  const fair = outcomes.filter(({ faults }) => faults === 0);
+  if (fair.length === 0) throw new Error("every load had faults");
+  return fair.reduce((best, one) => (perCpu(one) > perCpu(best) ? one : best));
+}
+
+/** The one with the middle cost; none may have faults. */
+function middle(outcomes: readonly Measured[]): Measured {
+  if (outcomes.some(({ faults }) => faults > 0)) throw new Error("a load had faults");
+  const ranked = outcomes.toSorted((a, b) => a.cpuUsPerOp - b.cpuUsPerOp);
+  return ranked[Math.floor(ranked.length / 2)] as Measured;
+}
+
+function medianOf(values: readonly number[]): number {
+  const ranked = values.toSorted((a, b) => a - b);
+  const at = ranked.length / 2;
+  return ((ranked[Math.ceil(at) - 1] as number) + (ranked[Math.floor(at)] as number)) / 2;
+}
