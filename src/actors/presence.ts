@@ -3,12 +3,20 @@
 import type { Clock } from "../lib/clock";
 import { encodePush } from "../protocol/codec";
 import type { UserId } from "../protocol/ids";
-import type { RemotePresence } from "./remote-presence";
 import { sessionLimits } from "./session-world";
 import type { SessionHandle } from "./session-world";
 
 /** A watched person, and whether they are here. */
 export type Watched = readonly [UserId, online: boolean];
+
+/** What other nodes are known to say of watched people. */
+export interface PresenceElsewhere {
+  watch(user: UserId): void;
+  unwatch(user: UserId): void;
+  isOnline(user: UserId): boolean;
+  /** Resolves once it was tried to learn about these watched people, within a moment. */
+  look(users: readonly UserId[]): Promise<void>;
+}
 
 /** One person's watchers, and what they were told last. */
 interface Watch {
@@ -20,12 +28,12 @@ interface Watch {
 export class Presence {
   readonly #clock: Clock;
   readonly #isHere: (user: UserId) => boolean;
-  readonly #others: RemotePresence | null;
+  readonly #others: PresenceElsewhere | null;
   readonly #watches = new Map<UserId, Watch>();
   /** Watched people who came or went since the last push. */
   readonly #changed = new Set<UserId>();
 
-  constructor(clock: Clock, isHere: (user: UserId) => boolean, others: RemotePresence | null) {
+  constructor(clock: Clock, isHere: (user: UserId) => boolean, others: PresenceElsewhere | null) {
     this.#clock = clock;
     this.#isHere = isHere;
     this.#others = others;

@@ -1,4 +1,6 @@
 import { expect, test } from "bun:test";
+import type { PeopleElsewhere } from "../actors/people";
+import type { PeopleEvents } from "../actors/people-here";
 import { RowSource } from "../actors/rows";
 import type { RowPart } from "../actors/messages";
 import type { SessionHandle, SessionLine } from "../actors/session-world";
@@ -69,7 +71,7 @@ class Node {
   answers: (RowPart | AppError | Promise<RowPart>)[] = [];
   readonly rows: RowSource;
 
-  constructor() {
+  constructor(elsewhere: PeopleElsewhere | null = null) {
     const router = {
       ask: async () => {
         const answer = await (this.answers.length > 1 ? this.answers.shift() : this.answers[0]);
@@ -83,7 +85,7 @@ class Node {
     };
     this.rows = new RowSource(router, { readMemberships: async () => [] } as never);
     const meter = { framesPublished: () => undefined, dropped: () => undefined };
-    this.hub = new Hub({ clock: this.clock, log: silentLog(), meter, settings: settings.parse({}) });
+    this.hub = new Hub({ clock: this.clock, log: silentLog(), meter, settings: settings.parse({}), elsewhere });
     this.hub.start({ publish: () => 0, subscribers: () => 0 }, this.rows);
   }
 
@@ -109,7 +111,7 @@ class Node {
       signedOut: () => session.line.close("signedOut"),
       end: (reason: string) => session.line.close(reason),
     } as unknown as SessionHandle & { line: NotedLine };
-    this.hub.enter(session, user);
+    session.personRates = this.hub.enter(session, user);
     return session;
   }
 }
@@ -237,4 +239,59 @@ test("sessions leave from anywhere in their person's list, once", () => {
   expect(node.hub.sessions).toBe(0);
   node.hub.toUser(ada, new Uint8Array([0x91, 0x05]));
   expect(one.line.notes).toEqual([]);
+});
+
+/** The other nodes: what they are told, and the way to what they tell. */
+function elsewhere(): PeopleElsewhere & { readonly told: string[]; events: PeopleEvents | null; online: boolean } {
+  const nodes = {
+    told: [] as string[],
+    events: null as PeopleEvents | null,
+    online: false,
+    begin: (events: PeopleEvents) => void (nodes.events = events),
+    here: (user: UserId, sessions: number) => void nodes.told.push(`${user} ${sessions}`),
+    watch: (user: UserId) => void nodes.told.push(`watch ${user}`),
+    unwatch: (user: UserId) => void nodes.told.push(`unwatch ${user}`),
+    isOnline: () => nodes.online,
+    look: async () => undefined,
+  };
+  return nodes;
+}
+
+test("other nodes are told of open sessions, and a person who is on them is online wherever they are", async () => {
+  const others = elsewhere();
+  const node = new Node(others);
+  const watcher = node.session("bob" as UserId);
+  const first = node.session(ada);
+  node.hub.opened(first);
+  node.hub.opened(node.session(ada, "tablet"));
+  expect(await node.hub.watch(watcher, [ada])).toEqual([[ada, true]]);
+  first.state = "ended";
+  node.hub.leave(first);
+  others.online = true;
+  const second = node.session(ada, "second");
+  second.state = "verifying";
+  node.hub.leave(second);
+  expect(others.told).toEqual(["ada 1", "ada 2", "watch ada", "ada 1", "ada 1"]);
+  expect(await node.hub.watch(watcher, [])).toEqual([]);
+  expect(others.told.at(-1)).toBe("unwatch ada");
+});
+
+test("a person's rate is divided by the nodes they are on, and their newest sessions go where all of them are too many", () => {
+  const others = elsewhere();
+  const node = new Node(others);
+  const sessions = ["one", "two", "three", "four"].map((device) => node.session(ada, device));
+  const verifying = node.session(ada, "five");
+  verifying.state = "verifying";
+  const { personRates } = verifying;
+  const { userBurst } = settings.parse({}).rates;
+  others.events?.spread(ada, 4);
+  const now = systemClock.monotonic();
+  let taken = 0;
+  while (personRates?.take(now) === 0) taken++;
+  expect(taken).toBe(userBurst / 4);
+  others.events?.excess(ada, 2);
+  const closed = sessions.map(({ line }) => line.notes);
+  expect(closed).toEqual([[], [], ["close tooManyConnections"], ["close tooManyConnections"]]);
+  others.events?.excess("nobody" as UserId, 3);
+  expect(verifying.line.notes).toEqual([]);
 });

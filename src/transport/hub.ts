@@ -6,6 +6,7 @@ import type { Watched } from "../actors/presence";
 import { PersonRate } from "../actors/rate";
 import type { RateRule } from "../actors/rate";
 import type { OtherNodes } from "../actors/other-nodes";
+import type { PeopleElsewhere } from "../actors/people";
 import type { RemotePresence } from "../actors/remote-presence";
 import type { RowSource } from "../actors/rows";
 import type { Directory, PersonRates, SessionHandle, SessionSettings } from "../actors/session-world";
@@ -37,9 +38,14 @@ export interface HubDeps {
   readonly log: Log;
   readonly meter: HubMeter;
   readonly settings: SessionSettings;
-  /** What other nodes have a part in; absent or null where there are none. */
+  /** What other servers over the same cache have a part in; absent or null where there are none, or where they are nodes of one cluster. */
   readonly others?: OtherNodes | null;
+  /** People on the other nodes of the cluster; absent or null where there is none. */
+  readonly elsewhere?: PeopleElsewhere | null;
 }
+
+/** How long whoever has too many sessions is asked to wait, milliseconds. */
+const tooManyMs = 30_000;
 
 /** One person's sessions here. Exists while there are any. */
 class Person implements PersonRates, Spender {
@@ -51,6 +57,8 @@ class Person implements PersonRates, Spender {
   /** Head of a list linked by `sibling`: most people have one session. */
   first: SessionHandle | null = null;
   feed: PersonFeed | null = null;
+  /** On how many nodes the person has sessions: each of them grants its part of the rate. */
+  nodes = 1;
 
   constructor(user: UserId, settings: SessionSettings, shared: SharedRates | null, now: number) {
     this.user = user;
@@ -61,7 +69,8 @@ class Person implements PersonRates, Spender {
   }
 
   get rule(): RateRule {
-    return { perSecond: this.#settings.rates.userPerSecond, burst: this.#settings.rates.userBurst };
+    const { userPerSecond, userBurst } = this.#settings.rates;
+    return { perSecond: Math.ceil(userPerSecond / this.nodes), burst: Math.ceil(userBurst / this.nodes) };
   }
 
   take(nowMs: number): number {
@@ -92,6 +101,11 @@ class Person implements PersonRates, Spender {
     for (let one = this.first; one !== null; one = one.sibling) if (one.state === "open") return true;
     return false;
   }
+
+  /** Those that are signed in, the newest first. */
+  get open(): readonly SessionHandle[] {
+    return [...this.sessions()].filter(({ state }) => state === "open");
+  }
 }
 
 /** See the head of this file. Actors call the {@link Gateway}, sessions the {@link Directory}. */
@@ -99,7 +113,8 @@ export class Hub implements Gateway, Directory {
   readonly #deps: HubDeps;
   readonly #people = new Map<UserId, Person>();
   readonly #presence: Presence;
-  readonly #elsewhere: RemotePresence | null;
+  readonly #besides: RemotePresence | null;
+  readonly #elsewhere: PeopleElsewhere | null;
   readonly #counters: Counters;
   #publisher: Publisher | null = null;
   #rows: RowSource | null = null;
@@ -108,8 +123,15 @@ export class Hub implements Gateway, Directory {
   constructor(deps: HubDeps) {
     this.#deps = deps;
     const isHere = (user: UserId): boolean => this.#people.get(user)?.online ?? false;
-    this.#elsewhere = deps.others?.watchPresence(isHere, (user) => this.#presence.changed(user)) ?? null;
-    this.#presence = new Presence(deps.clock, isHere, this.#elsewhere);
+    const changed = (user: UserId): void => this.#presence.changed(user);
+    this.#besides = deps.others?.watchPresence(isHere, changed) ?? null;
+    this.#elsewhere = deps.elsewhere ?? null;
+    this.#presence = new Presence(deps.clock, isHere, this.#elsewhere ?? this.#besides);
+    this.#elsewhere?.begin({
+      presence: changed,
+      spread: (user, nodes) => this.#spread(user, nodes),
+      excess: (user, sessions) => this.#sendAway(user, sessions),
+    });
     this.#counters = new Counters({
       clock: deps.clock,
       settings: deps.settings,
@@ -202,7 +224,8 @@ export class Hub implements Gateway, Directory {
   opened(session: SessionHandle): void {
     const person = this.#personOf(session);
     if (!person) return;
-    this.#elsewhere?.here(person.user);
+    this.#besides?.here(person.user);
+    this.#elsewhere?.here(person.user, person.open.length);
     this.#presence.changed(person.user);
   }
 
@@ -213,7 +236,8 @@ export class Hub implements Gateway, Directory {
     person.feed?.forget(session);
     this.#sessions--;
     if (person.first === null) this.#people.delete(person.user);
-    if (!person.online) this.#elsewhere?.gone(person.user);
+    if (!person.online) this.#besides?.gone(person.user);
+    this.#elsewhere?.here(person.user, person.open.length);
     this.#presence.changed(person.user);
   }
 
@@ -233,6 +257,16 @@ export class Hub implements Gateway, Directory {
     this.#counters.lookAt(session, conversations);
   }
 
+  /** Sessions of one person, signed in or about to be. */
+  sessionsOf(user: UserId): Iterable<SessionHandle> {
+    return this.#people.get(user)?.sessions() ?? [];
+  }
+
+  /** Every session whose token was proven. */
+  *everybody(): Generator<SessionHandle> {
+    for (const person of this.#people.values()) yield* person.sessions();
+  }
+
   /** How many sessions here receive the conversation, in any form. */
   interestedIn(conversation: ConversationId): number {
     return this.#counters.interestedIn(conversation);
@@ -241,6 +275,19 @@ export class Hub implements Gateway, Directory {
   #publish(topic: string, frame: Uint8Array): void {
     this.#publisher?.publish(topic, frame);
     this.#deps.meter.framesPublished(1, frame.length);
+  }
+
+  #spread(user: UserId, nodes: number): void {
+    const person = this.#people.get(user);
+    if (person) person.nodes = nodes;
+  }
+
+  /** On all nodes together the person has too many sessions, and these were the last to come. */
+  #sendAway(user: UserId, sessions: number): void {
+    for (const session of this.#people.get(user)?.open.slice(0, sessions) ?? []) {
+      this.#deps.meter.dropped("connection_of_person");
+      session.end("tooManyConnections", tooManyMs);
+    }
   }
 
   #personOf(session: SessionHandle): Person | null {
