@@ -2,7 +2,8 @@
 // Readers and writers of all processes go on meanwhile; so that the log can begin anew, writers stand still for a moment.
 import type { Database } from "bun:sqlite";
 import { failpoint } from "../lib/failpoints";
-import { CheckpointRight, logBytesRestart } from "./sqlite-sharing";
+import { CheckpointRight, logBytesOf, restartBytesOf } from "./sqlite-sharing";
+import type { Sharing } from "./sqlite-sharing";
 
 /** What one round came to. */
 export interface CheckpointRound {
@@ -14,8 +15,8 @@ export interface CheckpointRound {
 
 /** A page in the log with its header, bytes, where pages have SQLite's default size. */
 const frameBytes = 4096 + 24;
-/** The log is made to begin anew from this length on, bytes: before writers have to make room. */
-const restartFrom = (logBytesRestart * 3) / 4;
+/** The log is made to begin anew from this part of {@link restartBytesOf} on: before writers have to make room. */
+const restartPart = 0.75;
 /** Not while more than this is left to copy, bytes: then somebody reads an old state, and writers would wait for nothing. */
 const leftMax = 8 * 1024 ** 2;
 /** How long writers may stand still for it, milliseconds: the wait for the lock, and for those who still read the log. */
@@ -24,12 +25,18 @@ const restartWaitMs = 50;
 /** Not thread-safe: one connection's. */
 export class Checkpointer {
   readonly #db: Database;
+  readonly #file: string;
+  readonly #restartBytes: number;
   readonly #right: CheckpointRight;
   #copiedFrames = 0;
+  /** How far a round had come that could not make the log begin anew: until it is another number, the next one could not either. */
+  #stuckAt = -1;
 
   /** @param db a writing connection of its own to `file` */
-  constructor(db: Database, file: string) {
+  constructor(db: Database, file: string, sharing: Sharing) {
     this.#db = db;
+    this.#file = file;
+    this.#restartBytes = restartBytesOf(sharing);
     this.#right = new CheckpointRight(file);
     db.run(`PRAGMA busy_timeout = ${restartWaitMs}`);
   }
@@ -38,10 +45,11 @@ export class Checkpointer {
   round(): CheckpointRound {
     if (!this.#right.take()) return { mine: false, copied: 0 };
     failpoint("checkpoint.before");
-    const [log, done] = this.#checkpoint("PASSIVE");
+    const { log, done } = this.#checkpoint("PASSIVE");
     const before = done < this.#copiedFrames ? 0 : this.#copiedFrames;
     this.#copiedFrames = done;
-    if (log * frameBytes >= restartFrom && (log - done) * frameBytes <= leftMax) this.#checkpoint("RESTART");
+    const long = log * frameBytes >= this.#restartBytes * restartPart;
+    if (long && (log - done) * frameBytes <= leftMax && done !== this.#stuckAt) this.#restart();
     return { mine: true, copied: (done - before) * frameBytes };
   }
 
@@ -51,11 +59,17 @@ export class Checkpointer {
     this.#db.close();
   }
 
+  /** A log that is longer than it should be is cut off here: its writers may be waiting for just that. */
+  #restart(): void {
+    const cut = logBytesOf(this.#file) > this.#restartBytes;
+    const { busy, done } = this.#checkpoint(cut ? "TRUNCATE" : "RESTART");
+    this.#stuckAt = busy ? done : -1;
+  }
+
   /** Frames in the log, and those of them that are in the file. */
-  #checkpoint(mode: "PASSIVE" | "RESTART"): readonly [log: number, done: number] {
-    const [row] = this.#db.query(`PRAGMA wal_checkpoint(${mode})`).values() as [
-      [busy: number, log: number, done: number],
-    ];
-    return [Math.max(0, row[1]), Math.max(0, row[2])];
+  #checkpoint(mode: "PASSIVE" | "RESTART" | "TRUNCATE"): { busy: boolean; log: number; done: number } {
+    const rows = this.#db.query(`PRAGMA wal_checkpoint(${mode})`).values();
+    const [busy, log, done] = rows[0] as [busy: number, log: number, done: number];
+    return { busy: busy !== 0, log: Math.max(0, log), done: Math.max(0, done) };
   }
 }

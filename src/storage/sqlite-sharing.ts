@@ -14,11 +14,16 @@ export interface Sharing {
 
 /** {@link Sharing.logBytesMax} where nothing else is said. */
 export const logBytesMax = 2 * 1024 ** 3;
-/** The log begins anew at about this length, bytes; writers make room for that while it is longer. */
+/** The log begins anew at about this length, bytes. */
 export const logBytesRestart = 64 * 1024 ** 2;
 /** Writers pause this long before each commit while the log is longer than it should be, up to the other one at its limit, milliseconds. */
 const pauseFirstMs = 2;
 const pauseLastMs = 50;
+
+/** At which length the log of a shared file begins anew; writers make room for that while it is longer. */
+export function restartBytesOf({ logBytesMax: max }: Sharing): number {
+  return Math.min(logBytesRestart, max / 4);
+}
 
 /** File systems on which locks or shared memory do not hold between machines, by the magic number that Linux tells. */
 const networkTypes: ReadonlyMap<number, string> = new Map([
@@ -60,10 +65,12 @@ export function logBytesOf(file: string): number {
 export class LogLimit {
   readonly #file: string;
   readonly #max: number;
+  readonly #restart: number;
 
-  constructor(file: string, { logBytesMax: max }: Sharing) {
+  constructor(file: string, sharing: Sharing) {
     this.#file = file;
-    this.#max = max;
+    this.#max = sharing.logBytesMax;
+    this.#restart = restartBytesOf(sharing);
   }
 
   /**
@@ -72,7 +79,7 @@ export class LogLimit {
    */
   refusal(): string | null {
     const size = logBytesOf(this.#file);
-    if (size <= Math.min(logBytesRestart, this.#max)) return null;
+    if (size <= this.#restart) return null;
     if (size > this.#max) {
       return (
         `the write-ahead log has grown to ${(size / 1e6).toFixed(0)} MB: a backup, an export or a node that hangs reads ` +

@@ -24,6 +24,8 @@ interface Role {
 
 /** How long a start waits while another process brings a shared file to the schema, milliseconds. */
 const migrateWaitMs = 30_000;
+/** How long a start waits for the lock of a shared file: one that stands still in a transaction is ended meanwhile, milliseconds. */
+const startWaitMs = 10_000;
 /** How long one answer's ranges of a shared file are read for, milliseconds: an old state that is read keeps the log from being folded in. */
 const cutMs = 250;
 
@@ -36,7 +38,7 @@ function startWriter({ file, sharing }: StoreFile): Role {
   const { synchronous } = db.query("PRAGMA synchronous").get() as { synchronous: number };
   const writer = new Writer(db, sharing);
   // SQLite opens a file it may not write to without a word; say it at the start, not at the first message.
-  const failure = writer.probe(lockWaitMs);
+  const failure = writer.probe(sharing ? startWaitMs : lockWaitMs);
   if (failure !== null) throw new StartupError(`cannot write to ${file}: ${failure}`);
   const operations: Record<string, (argument: unknown) => Uint8Array<ArrayBuffer>> = {
     commit: (batch) => packBatch(writer.commit(unpackBatch(batch as Uint8Array) as PackedWrite[])),
@@ -55,7 +57,7 @@ function startWriter({ file, sharing }: StoreFile): Role {
 function startCheckpointer({ file, sharing }: StoreFile): Role {
   const db = openForWriting(file, sharing);
   if (sharing) {
-    const checkpointer = new Checkpointer(db, file);
+    const checkpointer = new Checkpointer(db, file, sharing);
     const shared: Handle = (name) => {
       if (name !== "close") return packBatch(checkpointer.round());
       checkpointer.close();

@@ -9,7 +9,7 @@ import { reasonOf, sqliteCode } from "./sqlite-errors";
 import { FeedWriter } from "./sqlite-feeds";
 import { beginImmediate, isBusy } from "./sqlite-lock";
 import type { PackedOutcome, PackedWrite } from "./sqlite-packing";
-import { LogLimit, logBytesOf, logBytesRestart } from "./sqlite-sharing";
+import { LogLimit, logBytesOf, logBytesRestart, restartBytesOf } from "./sqlite-sharing";
 import type { Sharing } from "./sqlite-sharing";
 
 /** What became of a batch. `failure`: why nothing of it could be written, for the health of the store. */
@@ -41,7 +41,7 @@ export class Writer {
     this.#feeds = new FeedWriter(db);
     // Waiting is done here, with jitter: SQLite's own timeout starves one of several processes.
     db.run("PRAGMA busy_timeout = 0");
-    db.run(`PRAGMA journal_size_limit = ${logBytesRestart}`);
+    db.run(`PRAGMA journal_size_limit = ${sharing ? restartBytesOf(sharing) : logBytesRestart}`);
   }
 
   /** Makes what can be stored of `writes` durable in one commit. Never throws. */

@@ -4,69 +4,12 @@ import { copyFileSync, existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Store } from "../../src/storage/store";
 import { conversationNamed, entries, plain, wholeLog } from "../../src/storage/store-samples.case";
+import { Child } from "./child-lines";
 import { World } from "./world";
 
 const room = conversationNamed("room");
 const bun = process.execPath;
 const script = join(import.meta.dir, "child.ts");
-
-/** The lines of a child, one by one, and how it ended. */
-class Child implements AsyncDisposable {
-  readonly #process;
-  readonly #lines: AsyncIterator<string>;
-
-  constructor(command: readonly string[], failpoints: string) {
-    this.#process = Bun.spawn([...command], {
-      env: { ...process.env, PARLEY_FAILPOINTS: failpoints },
-      stdout: "pipe",
-      stderr: "inherit",
-    });
-    this.#lines = linesOf(this.#process.stdout);
-  }
-
-  get pid(): number {
-    return this.#process.pid;
-  }
-
-  /** Reads on until a line begins like this, and answers it; null where the output ends first. */
-  async until(start: string): Promise<string | null> {
-    for (;;) {
-      const { value, done } = await this.#lines.next();
-      if (done) return null;
-      if (value.startsWith(start)) return value;
-    }
-  }
-
-  /** Every line to the end. */
-  async rest(): Promise<readonly string[]> {
-    const lines: string[] = [];
-    for (;;) {
-      const { value, done } = await this.#lines.next();
-      if (done) return lines;
-      lines.push(value);
-    }
-  }
-
-  async ended(): Promise<unknown> {
-    await this.#process.exited;
-    return this.#process.signalCode;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#process.kill("SIGKILL");
-    await this.#process.exited;
-  }
-}
-
-async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncIterator<string> {
-  const decoder = new TextDecoder();
-  let rest = "";
-  for await (const chunk of stream) {
-    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
-    rest = lines.pop() ?? "";
-    yield* lines;
-  }
-}
 
 function acked(lines: readonly string[]): number {
   return Math.max(0, ...lines.filter((line) => line.startsWith("acked")).map((line) => Number(line.slice(6))));
