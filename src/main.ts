@@ -9,6 +9,7 @@ import { CommandFailure, exitCodes, reasonOf } from "./cli/context";
 import type { CommandContext } from "./cli/context";
 import { runHistory, runSend, runTail } from "./cli/messages";
 import { parentOf } from "./cli/parent";
+import { runDrain, runNodes } from "./cli/nodes";
 import { runServe } from "./cli/serve";
 import { runServeNode } from "./cli/serve-node";
 import { runServeNodes } from "./cli/serve-nodes";
@@ -33,6 +34,7 @@ function createProgram(context: CommandContext): Command {
     .exitOverride();
   addServerCommands(program, context);
   addDataCommands(program, context);
+  addNodeCommands(program, context);
   addMessageCommands(program, context);
   return program;
 }
@@ -70,6 +72,22 @@ function addServerCommands(program: Command, context: CommandContext): void {
     .option("--ttl <time>", "life of the token, such as 30m, 12h, 7d", "12h")
     .option("--operator", "let it use the server API too")
     .action((user: string, _, command: Command) => runToken(context, user, command.optsWithGlobals()));
+}
+
+function addNodeCommands(program: Command, context: CommandContext): void {
+  const asking = (name: string, says: string): Command =>
+    program
+      .command(name)
+      .description(says)
+      .option("--url <address>", "any node; else PARLEY_URL, else the configured host and port")
+      .option("--token <token>", "of an operator; else PARLEY_TOKEN, else the configured secret");
+  asking("nodes", "list the nodes of the cluster: what each owns and how it is").action((_, command: Command) =>
+    runNodes(context, command.optsWithGlobals()),
+  );
+  asking("drain", "have a node give its partitions and clients to the others; it stays up until it is restarted")
+    .argument("<node>", "its id, its name, or host/name")
+    .option("--wait", "end only when it owns nothing any more")
+    .action((node: string, _, command: Command) => runDrain(context, node, command.optsWithGlobals()));
 }
 
 function addDataCommands(program: Command, context: CommandContext): void {

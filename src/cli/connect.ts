@@ -3,6 +3,7 @@ import { createClient } from "../client";
 import type { ClientOptions, ParleyClient } from "../client";
 import { errorCodes } from "../protocol/codes";
 import type { ErrorCode } from "../protocol/codes";
+import type { Config } from "../lib/settings";
 import { isConversationId } from "../protocol/ids";
 import { CommandFailure, exitCodes, readConfig, reasonOf } from "./context";
 import type { CommandContext, CommonOptions } from "./context";
@@ -36,8 +37,7 @@ export async function withClient(
   work: (client: ParleyClient) => Promise<void>,
 ): Promise<void> {
   const config = await readConfig(context, options);
-  const host = config.host.includes(":") ? `[${config.host}]` : config.host;
-  const url = options.url ?? context.environment["PARLEY_URL"] ?? `http://${host}:${config.port}`;
+  const url = addressOf(context, options, config);
   const given = options.token ?? (options.as === undefined ? context.environment["PARLEY_TOKEN"] : undefined);
   const user = parseUser(options.as ?? defaultUser);
   const waitMs = 1000 * parseDuration("--wait", options.wait);
@@ -53,6 +53,12 @@ export async function withClient(
     await work(client);
   };
   await Promise.race([all(), refused.promise]);
+}
+
+/** The server that a command talks to: the named one, `PARLEY_URL`, or the configured host and port. */
+export function addressOf(context: CommandContext, { url }: { readonly url?: string }, config: Config): string {
+  const host = config.host.includes(":") ? `[${config.host}]` : config.host;
+  return url ?? context.environment["PARLEY_URL"] ?? `http://${host}:${config.port}`;
 }
 
 /** A given token cannot be renewed here: asked for another, `refused` is told and the client signs out. */
