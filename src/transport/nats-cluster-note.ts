@@ -10,11 +10,11 @@ import type { Clock } from "../lib/clock";
 import { judgeNote, parseNote } from "./cluster-note";
 import type { ClusterNote } from "./cluster-note";
 import { ClusterRefusal } from "./cluster-refusal";
-import type { NatsKeyValue } from "./nats-kv";
+import type { NotedKeyValue } from "./nats-kv";
 
 /** What a node joins with. */
 export interface JoinClusterOptions {
-  readonly claims: NatsKeyValue;
+  readonly claims: NotedKeyValue;
   readonly members: KeyValue;
   readonly clock: Clock;
   readonly self: Incarnation;
@@ -29,7 +29,9 @@ export interface JoinClusterOptions {
 const noteKey = "cluster";
 /** How long members that may be dead already are waited for: a lease's life, and a look more. */
 const waitMs = placementTimes.ttlMs + 1000;
-const lookMs = 250;
+const lookMs = 50;
+/** What the other of two that start at once has written may be on its way for this long. */
+const sureMs = 250;
 /** How long NATS may take to answer at all. */
 const answerMs = 15_000;
 
@@ -68,8 +70,7 @@ async function agree({ claims, members, clock, self, lease, note }: JoinClusterO
       const verdict = found?.value ? judgeNote(note, parseNote(found.value), living.count > 0) : null;
       if (verdict?.outcome === "same") return;
       if (verdict?.outcome === "refused" && passed >= waitMs) throw new ClusterRefusal(verdict.says);
-      // Seen twice: what the other has written last may be on its way.
-      const isSure = verdict === null || passed >= lookMs;
+      const isSure = verdict === null || passed >= sureMs;
       if (verdict?.outcome !== "refused" && isSure) {
         const written = await claims.update(noteKey, mine, found?.revision ?? 0);
         if (written.outcome === "written") return;

@@ -331,7 +331,7 @@ async function firstConnection({ settings, clock, log, startMs }: NatsConnection
       const fix = fixOf(error);
       if (fix !== null) throw new ClusterRefusal(`${says}; ${fix}`);
       if (clock.monotonic() - begun >= startMs)
-        throw new ClusterRefusal(`${says}; start it, or correct PARLEY_NATS`, { cause: error });
+        throw new ClusterRefusal(`${says}; ${remedyOf(options, error)}`, { cause: error });
       if (tries === 0) log.warn(`${says}; trying again for up to ${startMs / 1000} s`);
       await new Promise<void>((resolve) => clock.after(natsLimits.retryMs * 2, resolve));
     }
@@ -341,6 +341,14 @@ async function firstConnection({ settings, clock, log, startMs }: NatsConnection
 function reasonOf(error: unknown): string {
   const reason = error instanceof Error ? error.message : String(error);
   return reason.replace(/\s+/g, " ").toLowerCase();
+}
+
+function remedyOf(options: ConnectionOptions, error: unknown): string {
+  const remedy = "start it, or correct PARLEY_NATS";
+  const withoutCertificate = options.tls && options.tls.cert === undefined && reasonOf(error).includes("timeout");
+  return withoutCertificate
+    ? `${remedy}; a server that asks for this node's certificate may also say nothing: see natsTlsCert`
+    : remedy;
 }
 
 /** What to do where trying again does not help; null where it may. */

@@ -17,23 +17,35 @@ export interface NatsKeyValueOptions {
   readonly inbox: string;
 }
 
-/** What stands under a key, by its leader. */
+/** What stands under a key; a deleted one has a revision, and no value. */
 export interface KvEntry {
   readonly value: string | null;
   readonly revision: number;
 }
 
+/** A bucket in which a note stands beside what placement keeps there. */
+export interface NotedKeyValue extends KeyValue {
+  /** What the bucket's leader says stands there; null: nothing. It may be old: nothing may be decided by it without a comparison. */
+  read(key: string): Promise<KvEntry | null | "unknown">;
+  /** Tells, with every later watch, what stands under the key and becomes of it; null: nothing. One follower a bucket. */
+  follow(key: string, listener: (value: string | null) => void): void;
+}
+
 const encoder = new TextEncoder();
 const nothing = new Uint8Array(0);
+/** A bucket that was lost waits this long for as many servers as it has copies, milliseconds; then fewer have to do. */
+const fewerCopiesMs = 10_000;
 const conflicts: readonly number[] = [jetStreamErrors.wrongLastSequence, jetStreamErrors.wrongLastSequenceToBe];
 const expected = "Nats-Expected-Last-Subject-Sequence";
 
 /** See the head of this file. */
-export class NatsKeyValue implements KeyValue {
+export class NatsKeyValue implements NotedKeyValue {
   readonly #options: NatsKeyValueOptions;
   #ensuring: Promise<boolean> | null = null;
   #follower: { readonly key: string; readonly listener: (value: string | null) => void } | null = null;
   #watches = 0;
+  /** Since when it has been looked for in vain; null: it is there, as far as is known. */
+  #missingSince: number | null = null;
 
   constructor(options: NatsKeyValueOptions) {
     this.#options = options;
@@ -71,12 +83,10 @@ export class NatsKeyValue implements KeyValue {
     });
   }
 
-  /** Tells, with every later watch, what stands under the key and becomes of it; null: nothing. */
   follow(key: string, listener: (value: string | null) => void): void {
     this.#follower = { key, listener };
   }
 
-  /** What the bucket's leader says stands there; null: nothing. It may be old: nothing may be decided by it without a comparison. */
   async read(key: string): Promise<KvEntry | null | "unknown"> {
     const { jetStream, plan } = this.#options;
     const body = { last_by_subj: this.#subject(key) };
@@ -128,18 +138,23 @@ export class NatsKeyValue implements KeyValue {
 
   /** One at a time. */
   #ensure(): Promise<boolean> {
-    const { jetStream, plan, link } = this.#options;
-    this.#ensuring ??= ensureBucket(jetStream, plan, true)
-      .then((ensured) => {
-        if (ensured.outcome === "ready" && ensured.created)
-          link.log.warn({ bucket: plan.name }, "a bucket was gone and is made anew");
-        if (ensured.outcome === "unfit") link.log.error({ reason: ensured.says }, "a bucket cannot be used");
-        return ensured.outcome === "ready";
-      })
-      .finally(() => {
-        this.#ensuring = null;
-      });
+    this.#ensuring ??= this.#remake().finally(() => {
+      this.#ensuring = null;
+    });
     return this.#ensuring;
+  }
+
+  async #remake(): Promise<boolean> {
+    const { jetStream, plan, link } = this.#options;
+    const now = link.clock.monotonic();
+    this.#missingSince ??= now;
+    const ensured = await ensureBucket(jetStream, plan, now - this.#missingSince < fewerCopiesMs);
+    if (ensured.outcome === "ready") {
+      this.#missingSince = null;
+      if (ensured.created) link.log.warn({ bucket: plan.name }, "a bucket was gone and is made anew");
+    }
+    if (ensured.outcome === "unfit") link.log.error({ reason: ensured.says }, "a bucket cannot be used");
+    return ensured.outcome === "ready";
   }
 
   #subject(key: string): string {

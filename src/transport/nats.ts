@@ -6,6 +6,7 @@ import { placementTimes } from "../actors/placement-events";
 import type { Clock } from "../lib/clock";
 import type { Log } from "../lib/log";
 import { ClusterRefusal } from "./cluster-refusal";
+import { serversOf } from "./nats-address";
 import type { NatsSettings } from "./nats-address";
 import { ensureBucket } from "./nats-bucket";
 import type { BucketPlan, Ensured } from "./nats-bucket";
@@ -14,6 +15,7 @@ import { natsLimits, NatsLink } from "./nats-connection";
 import type { NatsStats } from "./nats-connection";
 import { JetStream, jetStreamErrors } from "./nats-jetstream";
 import { NatsKeyValue } from "./nats-kv";
+import type { NotedKeyValue } from "./nats-kv";
 import { NatsRequests } from "./nats-requests";
 
 /** What {@link openNats} needs. */
@@ -30,9 +32,9 @@ export interface NatsOptions {
 export interface NatsNode {
   readonly bus: Bus;
   /** Whose each partition is; also the cluster's note. */
-  readonly claims: NatsKeyValue;
+  readonly claims: NotedKeyValue;
   /** Who is there. */
-  readonly members: NatsKeyValue;
+  readonly members: NotedKeyValue;
   /** `host:port` of the server in use, or of the last one. */
   readonly server: string;
   readonly serverVersion: string;
@@ -52,19 +54,24 @@ const clusterVersionMin = [2, 11] as const;
 /** How long the check of what this account may do waits, milliseconds. */
 const probeMs = 2000;
 const retryMs = 250;
+/** How long nobody may serve JetStream at start: a server that has it on serves it when it listens, a cluster a little later. */
+const absentMs = 3000;
+/** How long too few servers for the copies may be too few for now, where fewer than as many are configured. */
+const fewMs = 5000;
 
 /** Connects and finds the buckets, or makes them. Rejects with a {@link ClusterRefusal} where this node cannot join. */
 export async function openNats({ settings, clock, log, startMs = natsLimits.startMs }: NatsOptions): Promise<NatsNode> {
   const link = await NatsLink.open({ settings, clock, log, startMs });
   try {
-    return await join(link, settings.natsPrefix, clock.monotonic() + startMs);
+    return await join(link, settings, clock.monotonic() + startMs);
   } catch (error) {
     await link.close();
     throw error;
   }
 }
 
-async function join(link: NatsLink, prefix: string, deadline: number): Promise<NatsNode> {
+async function join(link: NatsLink, settings: NatsSettings, deadline: number): Promise<NatsNode> {
+  const { natsPrefix: prefix } = settings;
   const complaints: string[] = [];
   link.onComplaint((text) => void (complaints.length < 10 && complaints.push(text)));
   const inbox = `${prefix}.inbox.${nuid.next()}`;
@@ -74,9 +81,10 @@ async function join(link: NatsLink, prefix: string, deadline: number): Promise<N
   checkServer(link);
   const bus = new NatsBus(link, requests, prefix);
   await probe(bus, prefix, complaints);
+  const place = { link, jetStream, deadline, complaints, servers: serversOf(settings.nats ?? "").length };
   const bucket = async (name: string, plan: Pick<BucketPlan, "storage" | "lifeMs">): Promise<NatsKeyValue> => {
     const full = { name: `${prefix}-${name}`, replicas: clustered ? replicas : 1, ...plan };
-    await provide(link, jetStream, full, deadline, complaints);
+    await provide(place, full);
     return new NatsKeyValue({ link, jetStream, plan: full, inbox: `${inbox}.${name}` });
   };
   const claims = await bucket("claims", { storage: "file", lifeMs: 0 });
@@ -131,24 +139,21 @@ async function probe(bus: Bus, prefix: string, complaints: readonly string[]): P
 }
 
 /** Finds the bucket or makes it, as long as that may succeed yet: servers of a cluster come up one after another. */
-async function provide(
-  link: NatsLink,
-  jetStream: JetStream,
-  plan: BucketPlan,
-  deadline: number,
-  complaints: readonly string[],
-): Promise<void> {
+async function provide(place: Place, plan: BucketPlan): Promise<void> {
+  const { link, jetStream, deadline, complaints, servers } = place;
+  const begun = link.clock.monotonic();
+  const patientUntil = servers >= replicas ? deadline : Math.min(deadline, begun + fewMs);
   for (;;) {
-    const isLast = link.clock.monotonic() >= deadline;
-    const ensured = await ensureBucket(jetStream, plan, !isLast);
+    const now = link.clock.monotonic();
+    const ensured = await ensureBucket(jetStream, plan, now < patientUntil);
     if (ensured.outcome === "ready") {
       if (ensured.differs.length > 0)
         link.log.warn({ bucket: plan.name, differs: ensured.differs }, "a bucket is not set as it would be made");
       return;
     }
-    const hopeless = refusalOf(ensured, plan, complaints);
+    const hopeless = refusalOf(ensured, plan, complaints, now - begun >= absentMs || now >= deadline);
     if (hopeless !== null) throw new ClusterRefusal(hopeless);
-    if (isLast) {
+    if (now >= deadline) {
       const why = ensured.outcome === "refused" ? ensured.says : "nobody answered";
       throw new ClusterRefusal(`the bucket ${plan.name} cannot be made: ${why}; see the NATS servers' logs`);
     }
@@ -156,7 +161,22 @@ async function provide(
   }
 }
 
-function refusalOf(ensured: Ensured, { name }: BucketPlan, complaints: readonly string[]): string | null {
+/** What finding the buckets needs. */
+interface Place {
+  readonly link: NatsLink;
+  readonly jetStream: JetStream;
+  readonly deadline: number;
+  readonly complaints: readonly string[];
+  /** Configured ones. */
+  readonly servers: number;
+}
+
+function refusalOf(
+  ensured: Ensured,
+  { name }: BucketPlan,
+  complaints: readonly string[],
+  isLate: boolean,
+): string | null {
   if (ensured.outcome === "unfit") return ensured.says;
   if (complaints.length > 0) {
     return (
@@ -164,8 +184,9 @@ function refusalOf(ensured: Ensured, { name }: BucketPlan, complaints: readonly 
       "see OPERATIONS.md"
     );
   }
-  if (ensured.outcome !== "refused") return null;
-  if (ensured.number === jetStreamErrors.notEnabled || ensured.number === jetStreamErrors.notEnabledForAccount)
-    return "JetStream is not enabled on the NATS server, or not for this account; start nats-server with -js, see OPERATIONS.md";
-  return null;
+  const isOff =
+    ensured.outcome === "refused" &&
+    (ensured.number === jetStreamErrors.notEnabled || ensured.number === jetStreamErrors.notEnabledForAccount);
+  if (!isOff && !(ensured.outcome === "absent" && isLate)) return null;
+  return "JetStream is not enabled on the NATS server, or not for this account; start nats-server with -js, see OPERATIONS.md";
 }
