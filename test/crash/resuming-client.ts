@@ -19,6 +19,8 @@ export interface ClientSetup {
   readonly recorder: Recorder;
   /** Most messages in one `send`; absent: {@link sendItemsMax}. */
   readonly sendItems?: number;
+  /** How long it waits before it connects again, milliseconds; absent: hardly. A server may ask it to wait longer. */
+  readonly comeBackMs?: () => number;
   /** As in {@link OpenOptions}. */
   readonly deadlineMs?: number;
   readonly capabilities?: readonly string[];
@@ -187,7 +189,7 @@ export class ResumingClient {
         this.#comeBackMs = Math.max(this.#comeBackMs, error.retryAfterMs);
       }
       this.#connection = null;
-      const waitMs = Math.max(retryMs, this.#comeBackMs);
+      const waitMs = Math.max(this.setup.comeBackMs?.() ?? retryMs, this.#comeBackMs);
       this.#comeBackMs = 0;
       await Bun.sleep(waitMs);
     }

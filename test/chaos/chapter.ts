@@ -1,0 +1,159 @@
+// One chapter of a chaos run: a company of its own talks while faults are played; then everything is healed, everybody gets
+// everything, and the history is judged and forgotten, so that a long run needs no more memory than a short one.
+import type { HistoryEvent } from "../history/events";
+import type { Violation } from "../history/checker";
+import { Recorder } from "../history/recorder";
+import { readLogs } from "../crash/read-logs";
+import type { Random } from "../sim/random";
+import type { ChaosCluster } from "./cluster";
+import { Company } from "./company";
+import type { Pace } from "./company";
+import type { Scene } from "./faults";
+import { readOwners } from "./owners";
+import type { Due, Schedule } from "./schedule";
+
+/** What is promised of a healed cluster, and looked at after every fault. */
+export interface Limits {
+  /** How long a send may still wait after a fault was healed, milliseconds. */
+  readonly recoveryMs: number;
+  /** How long it may take until everybody has everything, milliseconds. */
+  readonly settleMs: number;
+  readonly memoryMib: number;
+}
+
+/** What a chapter is played with. */
+export interface ChapterPlan {
+  readonly name: string;
+  readonly cluster: ChaosCluster;
+  readonly schedule: Schedule;
+  readonly random: Random;
+  readonly pace: Pace;
+  readonly limits: Limits;
+  /** Faults in this chapter, at least; the last draw may bring one more. */
+  readonly faults: number;
+  readonly supervised: boolean;
+  /** Whether two faults may be played at once. */
+  readonly together: boolean;
+  /** Where the history is appended; null: nowhere. */
+  readonly historyFile: string | null;
+  say(line: string): void;
+}
+
+/** One fault that was played, and how the company fared. */
+export interface Played {
+  readonly name: string;
+  /** The longest time that sends of one conversation went without an acknowledgement, from before the fault to recovery. */
+  readonly stallMs: number;
+  /** From healing to the first acknowledgement of everything that waited. */
+  readonly recoveryMs: number;
+}
+
+/** What a chapter found. */
+export interface ChapterOutcome {
+  readonly violations: readonly Violation[];
+  readonly surprises: readonly string[];
+  readonly acked: number;
+  readonly marked: number;
+  readonly received: number;
+  readonly played: readonly Played[];
+  readonly memoryMib: number;
+}
+
+const lookEveryMs = 50;
+const betweenMs = [200, 1_500] as const;
+const newDeviceChance = 0.2;
+
+/** Plays a chapter to its end, on a cluster that is whole before and behind it. */
+export async function playChapter(plan: ChapterPlan): Promise<ChapterOutcome> {
+  const { name, cluster, random, pace, limits } = plan;
+  const recorder = new Recorder();
+  const urls = cluster.nodes.map(({ url }) => url);
+  const company = new Company(name, { urls }, recorder, random, pace);
+  const endsBefore = cluster.ends.length;
+  await company.begin();
+  company.talk();
+  const scene: Scene = { cluster, company, recorder, random, supervised: plan.supervised };
+  const played: Played[] = [];
+  while (played.length < plan.faults) played.push(...(await playDue(plan, scene, plan.schedule.next(plan.together))));
+  await quiesce(scene, limits);
+  const token = (user: string): string => company.token(user);
+  await readLogs({ url: urls[0]!, token }, company, recorder, cluster.store.readEpochs ?? undefined);
+  await company.leaveAll();
+  await lookAtCluster(scene, limits);
+  const violations = recorder.finish();
+  if (plan.historyFile !== null) recorder.save(plan.historyFile, "append");
+  const { events } = recorder;
+  return {
+    violations,
+    surprises: [...company.surprises, ...cluster.ends.slice(endsBefore)],
+    acked: count(events, "ack"),
+    marked: count(events, "readack"),
+    received: count(events, "recv"),
+    played,
+    memoryMib: events.reduce((most, event) => (event.e === "memory" ? Math.max(most, event.mib) : most), 0),
+  };
+}
+
+async function playDue(plan: ChapterPlan, scene: Scene, due: readonly Due[]): Promise<readonly Played[]> {
+  const { company, recorder, random } = scene;
+  company.takeStall();
+  if (random.chance(newDeviceChance)) await company.join();
+  await Promise.all(
+    due.map(async ({ fault, turn }, at) => {
+      if (at > 0) await Bun.sleep(random.between(...betweenMs));
+      await fault.play(scene, turn);
+    }),
+  );
+  const what = due.map(({ fault }) => fault.name).join(", with ");
+  const recoveryMs = await recovered(scene, plan.limits);
+  recorder.cluster({ e: "settled", what: `sends after: ${what}`, ms: recoveryMs, limitMs: plan.limits.recoveryMs });
+  const stallMs = Math.round(company.takeStall());
+  const recovery = recoveryMs === null ? `not within ${plan.limits.recoveryMs}` : `${recoveryMs}`;
+  plan.say(
+    `${what}: stalled ${stallMs} ms, recovered in ${recovery} ms, ${company.acked} acknowledged in this chapter`,
+  );
+  await Bun.sleep(random.between(...betweenMs));
+  return due.map(({ fault: { name } }) => ({ name, stallMs, recoveryMs: recoveryMs ?? plan.limits.recoveryMs }));
+}
+
+/** How long it took until nothing waits that waited when the last fault was healed; null: longer than is allowed. */
+async function recovered({ company }: Scene, { recoveryMs }: Limits): Promise<number | null> {
+  const healedAt = performance.now();
+  for (;;) {
+    const waitedMs = performance.now() - healedAt;
+    if (company.waitingMs < waitedMs) return Math.round(waitedMs);
+    if (waitedMs > recoveryMs) return null;
+    await Bun.sleep(lookEveryMs);
+  }
+}
+
+/** Everybody falls silent, and has everything in the end. */
+async function quiesce(scene: Scene, { settleMs }: Limits): Promise<void> {
+  const { cluster, company, recorder } = scene;
+  await cluster.healLinks();
+  const healedAt = performance.now();
+  const deadline = AbortSignal.timeout(settleMs);
+  const settled = (async () => {
+    await company.hush();
+    while (!deadline.aborted && !(await company.isSettled())) await Bun.sleep(lookEveryMs);
+  })();
+  const late = new Promise<void>((resolve) => deadline.addEventListener("abort", () => resolve()));
+  // What does not end by itself ends with its clients, and has been told by then.
+  settled.catch(() => undefined);
+  await Promise.race([settled, late]);
+  const ms = deadline.aborted ? null : Math.round(performance.now() - healedAt);
+  recorder.cluster({ e: "settled", what: "everybody to have everything", ms, limitMs: settleMs });
+  if (ms === null) company.surprises.push(...(await company.missing()));
+}
+
+/** One owner a partition, and no more memory than is allowed. */
+async function lookAtCluster({ cluster, recorder }: Scene, { memoryMib }: Limits): Promise<void> {
+  for (const [node, mib] of cluster.takeMemoryPeaks()) {
+    recorder.cluster({ e: "memory", node, mib, limitMib: memoryMib });
+  }
+  recorder.cluster(await readOwners(cluster));
+}
+
+function count(events: readonly HistoryEvent[], kind: HistoryEvent["e"]): number {
+  return events.reduce((sum, { e }) => (e === kind ? sum + 1 : sum), 0);
+}
