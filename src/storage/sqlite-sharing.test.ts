@@ -1,14 +1,20 @@
 // A file that several processes share: where it may lie, who checkpoints, and how its write-ahead log is kept within a limit.
 import { Database } from "bun:sqlite";
-import { expect, test } from "bun:test";
+import { afterEach, expect, test } from "bun:test";
 import { existsSync, statSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { VirtualClock } from "../../test/sim/virtual-clock";
+import { configureFailpoints } from "../lib/failpoints";
 import { Checkpointer } from "./sqlite-checkpointer";
 import { StartupError } from "./sqlite-errors";
+import type { StoreFile } from "./sqlite-messages";
 import { openForWriting } from "./sqlite-open";
+import { SharedCheckpoints } from "./sqlite-shared-checkpoints";
 import { CheckpointRight, LogLimit, logBytesOf, networkOf, refuseNetworkFile, restartBytesOf } from "./sqlite-sharing";
+
+afterEach(() => configureFailpoints(""));
 
 class Folder implements AsyncDisposable {
   readonly path: string;
@@ -122,5 +128,27 @@ test("of two that could checkpoint, the second does nothing until the first has 
   world.write();
   expect(world.checkpointer.round()).toEqual({ mine: true, copied: expect.any(Number) });
   expect(other.round()).toEqual({ mine: false, copied: 0 });
+  other.close();
+});
+
+test("a checkpointing thread that dies lets go of the right, and the next one goes on", async () => {
+  await using folder = await Folder.create();
+  const file: StoreFile = { file: folder.file, sharing: { logBytesMax: 4_000_000 } };
+  using db = openForWriting(folder.file, file.sharing);
+  db.run("CREATE TABLE rows(bytes BLOB)");
+  const clock = new VirtualClock();
+  configureFailpoints("checkpoint.before=end@2");
+  const checkpoints = new SharedCheckpoints(file, clock);
+  /** Lets rounds begin as they fall due, each at most this late. */
+  const until = async (mine: boolean): Promise<void> => {
+    for (; checkpoints.mine !== mine; clock.advance(500)) await Bun.sleep(5);
+  };
+  await until(true);
+  configureFailpoints("");
+  await until(false);
+  await until(true);
+  await checkpoints.close();
+  const other = new CheckpointRight(folder.file);
+  expect(other.take()).toBe(true);
   other.close();
 });

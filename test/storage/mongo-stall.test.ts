@@ -63,4 +63,18 @@ describeWith("mongodb", "a database that stalls", () => {
     await back;
     expect(store.health()).toEqual({ writable: true, reason: null });
   });
+
+  test("does not keep an audit waiting: it is rejected long before a reply is overdue, and passes once the database answers", async () => {
+    await using share = await shareMongo();
+    await using proxy = await startProxy(share.uri);
+    const limits = { operationMs: 60_000, serverSelectionMs: 60_000 };
+    const store = await openMongoStore({ uri: proxy.through(share.uri), limits });
+    await using _ = { [Symbol.asyncDispose]: () => store.close() };
+    const epoch = await store.claim(allPartitions);
+    proxy.blackHole("both");
+    await expect(store.auditAll([[1, epoch]])).rejects.toMatchObject({ code: "store_unavailable" });
+    await expect(store.auditAll([])).rejects.toMatchObject({ code: "store_unavailable" });
+    await proxy.heal();
+    expect(await store.auditAll([[1, epoch], [2, epoch - 1]])).toEqual([2]); // biome-ignore format: pairs
+  });
 });
