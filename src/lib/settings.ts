@@ -114,7 +114,7 @@ const auth = z.strictObject({
 
 const connections = z.strictObject({
   max: whole(15_000, 1, 1_000_000, "Most WebSocket connections of this server; keep it under the limit of open files."),
-  perUser: whole(20, 1, 10_000, "Most connections of one person."),
+  perUser: whole(20, 1, 10_000, "Most connections of one person, over all nodes of a cluster."),
   perAddress: whole(2_000, 1, 1_000_000, "Most connections from one network address."),
   helloTimeoutMs: whole(10_000, 100, 120_000, "How long a connection may stay without hello, milliseconds."),
   heartbeatMs: whole(
@@ -253,7 +253,7 @@ export const settings = z.strictObject({
   ),
   cache: leaf(
     z.string().max(1024).refine(isCache).default("memory"),
-    "Where what may be forgotten is kept; nodes that share a Redis share rates and presence.",
+    "Where what may be forgotten is kept; servers without NATS that share a Redis share rates and presence.",
     "memory, redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], rediss://…",
     { secret: "password" },
   ),
