@@ -79,7 +79,7 @@ export class SharedWriter implements AsyncDisposable {
 /**
  * Every log is gapless, holds each acknowledged entry at its seq, no client id twice, and those of one writer in their order.
  */
-export async function expectLogs(store: Store, writers: readonly SharedWriter[]): Promise<void> {
+export async function expectLogs(store: Store, writers: readonly Pick<SharedWriter, "acked">[]): Promise<void> {
   const acked = writers.flatMap((each) => each.acked);
   for (const [room, told] of Map.groupBy(acked, (each) => each.room)) {
     const log = await wholeLog(store, room);

@@ -1,6 +1,10 @@
 // Several processes write to one SQLite file: nothing is lost, doubled or reordered, whoever of them is killed or stands still,
 // and the others go on (G1–G3, fencing). Real processes on a real file.
 import { expect, test } from "bun:test";
+import { systemClock } from "../../src/lib/clock";
+import { openSqliteSource } from "../../src/storage/copy-sqlite-source";
+import { backUp } from "../../src/storage/sqlite-backup";
+import { restoreSqlite } from "../../src/storage/sqlite-restore";
 import { openSqliteStore } from "../../src/storage/sqlite-store";
 import type { SqliteStore } from "../../src/storage/sqlite-store";
 import { allPartitions, append, conversationNamed, entries } from "../../src/storage/store-samples.case";
@@ -35,6 +39,10 @@ class Cluster implements AsyncDisposable {
 
   begin(): void {
     for (const each of this.writers) each.begin();
+  }
+
+  get file(): string {
+    return this.#world.file;
   }
 
   /** A handle of this process on the same file. */
@@ -150,6 +158,31 @@ test(
     for (const each of [first, third]) await says(each, "writable true");
     await Promise.all([first.advances(30), third.advances(30)]);
     await cluster.expectWhole();
+  },
+  slowMs,
+);
+
+test(
+  "while it is shared a backup is whole and everybody goes on; a copy, a restore and an exclusive use are refused with the fix",
+  async () => {
+    await using cluster = await Cluster.start("own", ["", ""]);
+    const { file, writers } = cluster;
+    await Promise.all(writers.map((each) => each.advances(30)));
+    const acked = writers.map((each) => each.acked.slice());
+
+    const backup = `${file}.backup`;
+    await backUp(file, backup, systemClock, () => {});
+    expect(() => openSqliteSource(file, "alone")).toThrow("is in use; stop its server first");
+    await expect(restoreSqlite({ from: backup, to: file, force: true })).rejects.toThrow("is in use");
+    await Promise.all(writers.map((each) => each.advances(30)));
+    await cluster.expectWhole();
+
+    const copy = await openSqliteStore({ file: backup });
+    await using _ = { [Symbol.asyncDispose]: () => copy.close() };
+    await expectLogs(
+      copy,
+      acked.map((each) => ({ acked: each })),
+    );
   },
   slowMs,
 );
