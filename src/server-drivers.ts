@@ -1,7 +1,7 @@
 // Opens what the configuration names: the store, the cache. Drivers are known here and nowhere else above their ports.
 // Used by server.ts, and by commands that need the file's place.
 import { mkdir } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
+import { dirname } from "node:path";
 import { systemClock } from "./lib/clock";
 import type { Log } from "./lib/log";
 import type { Metrics } from "./lib/metrics";
@@ -10,6 +10,7 @@ import type { Cache, CacheObserver } from "./storage/cache";
 import { MemoryCache } from "./storage/memory-cache";
 import { RedisCache } from "./storage/redis-cache";
 import { openMongoStore } from "./storage/mongo-store";
+import { sqliteFile } from "./storage/sqlite-file";
 import { openSqliteStore } from "./storage/sqlite-store";
 import type { Store } from "./storage/store";
 
@@ -64,10 +65,4 @@ export async function openStore(config: Config, log: Log, metrics: Metrics): Pro
     commit: (rows: number, _writes: number, _bytes: number, ms: number) => metrics.committed(rows, ms),
   };
   return openSqliteStore({ file, clock, onHealth, observe, shared: config.nats !== null });
-}
-
-/** The file of the SQLite store: the named one, or `parley.sqlite` in the data folder. */
-export function sqliteFile(config: Pick<Config, "store" | "dataDir">): string {
-  const named = config.store.slice("sqlite:".length);
-  return resolve(named === "" ? join(config.dataDir, "parley.sqlite") : named);
 }

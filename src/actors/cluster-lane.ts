@@ -3,10 +3,12 @@
 import type { Clock } from "../lib/clock";
 import { AppError, toAppError } from "../lib/errors";
 import type { KindName } from "./actor";
-import type { BusAnswer } from "./bus";
-import type { ClusterRouterOptions } from "./cluster-router";
+import type { Bus, BusAnswer } from "./bus";
 import { decodeAnswer, encodeRequest } from "./node-wire";
 import { asksAgain, NotHere } from "./not-here";
+import type { Incarnation } from "./placement-shares";
+import type { Phase } from "./placement-slot";
+import type { ActorSystem } from "./system";
 
 /** Milliseconds. */
 export const askTimes = {
@@ -21,6 +23,33 @@ export const askTimes = {
 /** The subject that a partition's owner listens on. */
 export function subjectOf(partition: number): string {
   return `p.${partition}`;
+}
+
+/** What the router asks of the placement. */
+export interface PlacementView {
+  phaseOf(partition: number): Phase;
+  ownerOf(partition: number): Incarnation | null;
+  mayAnswer(partition: number): boolean;
+  /** Nobody listens for the partition. */
+  unreachable(partition: number): void;
+}
+
+/** What the router counts. */
+export interface RouterMeter {
+  /** One attempt at another node; `again`: its node did not own the actor any more. */
+  attempted(outcome: BusAnswer["outcome"] | "again"): void;
+  /** A message without an answer had nobody to go to: whoever sent it repeats it. */
+  tellLost(): void;
+}
+
+/** What a router is made of. */
+export interface ClusterRouterOptions {
+  readonly self: Incarnation;
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly placement: PlacementView;
+  readonly system: ActorSystem;
+  readonly meter: RouterMeter;
 }
 
 /** What a lane needs of its router. */

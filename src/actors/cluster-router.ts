@@ -1,48 +1,14 @@
-// The router of a node in a cluster: asks the actors that are here, and the owners of the others by `p.<partition>`.
-// Whatever becomes of owners and messages, an ask is answered once, by its deadline; one that may have been done says so.
-import type { Clock } from "../lib/clock";
 import { AppError, toAppError } from "../lib/errors";
 import { partitionOf } from "../lib/hash";
 import type { KindName, PlacedActor, Router } from "./actor";
-import type { Bus, BusAnswer } from "./bus";
 import { Lane, subjectOf } from "./cluster-lane";
-import type { FlightAsk } from "./cluster-lane";
+import type { ClusterRouterOptions, FlightAsk } from "./cluster-lane";
 import { encodeRequest } from "./node-wire";
 import { asksAgain } from "./not-here";
-import type { Incarnation } from "./placement-shares";
-import type { Phase } from "./placement-slot";
 import { askTimeoutMs } from "./system";
-import type { ActorSystem } from "./system";
 
 /** Asks of other nodes that may be under way; past it they are answered `overloaded`. */
 const flightsMax = 100_000;
-
-/** What the router asks of the placement. */
-export interface PlacementView {
-  phaseOf(partition: number): Phase;
-  ownerOf(partition: number): Incarnation | null;
-  mayAnswer(partition: number): boolean;
-  /** Nobody listens for the partition. */
-  unreachable(partition: number): void;
-}
-
-/** What the router counts. */
-export interface RouterMeter {
-  /** One attempt at another node; `again`: its node did not own the actor any more. */
-  attempted(outcome: BusAnswer["outcome"] | "again"): void;
-  /** A message without an answer had nobody to go to: whoever sent it repeats it. */
-  tellLost(): void;
-}
-
-/** What a router is made of. */
-export interface ClusterRouterOptions {
-  readonly self: Incarnation;
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly placement: PlacementView;
-  readonly system: ActorSystem;
-  readonly meter: RouterMeter;
-}
 
 /** See the head of this file. */
 export class ClusterRouter implements Router {

@@ -5,7 +5,7 @@ import { mkdir } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { systemClock } from "../lib/clock";
 import type { Config } from "../lib/settings";
-import { sqliteFile } from "../server-drivers";
+import { sqliteFile } from "../storage/sqlite-file";
 import { backUpMongo } from "../storage/copy-backup";
 import { openMongoDatabase } from "../storage/copy-mongo";
 import { copyStopped } from "../storage/copy-run";

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { createWriteStream } from "node:fs";
 import { resolve } from "node:path";
 import { finished } from "node:stream/promises";
-import { sqliteFile } from "../server-drivers";
+import { sqliteFile } from "../storage/sqlite-file";
 import { CopyError, lineOf, transferKinds } from "../storage/copy";
 import type { TransferSource } from "../storage/copy";
 import { copyStopped } from "../storage/copy-run";
