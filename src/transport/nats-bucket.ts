@@ -23,7 +23,7 @@ export type Ensured =
   | Exclude<JetStreamAnswer, { readonly outcome: "done" }>;
 
 /** Bounds of a bucket: an entry is an incarnation or a short note. */
-const bucketBytesMax = 16 * 1024 * 1024;
+const bucketBytesMax = 4 * 1024 * 1024;
 const valueBytesMax = 4096;
 const nanosAMilli = 1_000_000;
 

@@ -59,27 +59,33 @@ export async function joinCluster(options: JoinClusterOptions): Promise<void> {
   });
 }
 
-async function agree({ claims, members, clock, self, lease, note }: JoinClusterOptions, living: Living): Promise<void> {
+async function agree(options: JoinClusterOptions, living: Living): Promise<void> {
+  const { members, clock, self, lease } = options;
   const begun = clock.monotonic();
-  const mine = JSON.stringify(note);
   for (;;) {
     const passed = clock.monotonic() - begun;
     const leased = await members.put(self, lease);
-    const found = await claims.read(noteKey);
-    if (leased.outcome === "written" && living.isKnown && found !== "unknown") {
-      const verdict = found?.value ? judgeNote(note, parseNote(found.value), living.count > 0) : null;
-      if (verdict?.outcome === "same") return;
-      if (verdict?.outcome === "refused" && passed >= waitMs) throw new ClusterRefusal(verdict.says);
-      const isSure = verdict === null || passed >= sureMs;
-      if (verdict?.outcome !== "refused" && isSure) {
-        const written = await claims.update(noteKey, mine, found?.revision ?? 0);
-        if (written.outcome === "written") return;
-      }
-    } else if (passed >= answerMs) {
+    const isHeard = leased.outcome === "written" && living.isKnown;
+    if (isHeard && (await settle(options, living.count > 0, passed))) return;
+    if (passed >= answerMs)
       throw new ClusterRefusal("JetStream on the NATS servers does not answer; see their logs, then start again");
-    }
     await new Promise<void>((resolve) => clock.after(lookMs, resolve));
   }
+}
+
+/** @returns whether the cluster's note is this node's now; if not, it is worth another look */
+async function settle({ claims, note }: JoinClusterOptions, others: boolean, passed: number): Promise<boolean> {
+  const found = await claims.read(noteKey);
+  if (found === "unknown") return false;
+  const verdict = found?.value ? judgeNote(note, parseNote(found.value), others) : null;
+  if (verdict?.outcome === "same") return true;
+  if (verdict?.outcome === "refused") {
+    if (passed >= waitMs) throw new ClusterRefusal(verdict.says);
+    return false;
+  }
+  if (verdict !== null && passed < sureMs) return false;
+  const written = await claims.update(noteKey, JSON.stringify(note), found?.revision ?? 0);
+  return written.outcome === "written";
 }
 
 /** Who else is there: whose lease was written within its life, as far as this node has heard. */

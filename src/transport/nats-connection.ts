@@ -28,6 +28,8 @@ export const natsLimits = {
   flushMs: 1000,
   /** How long starting waits for a server, milliseconds. */
   startMs: 30_000,
+  /** Between two lines of the log about what the server refuses, milliseconds. */
+  complaintMs: 1000,
 } as const;
 
 /** What a connection is made of. */
@@ -81,6 +83,7 @@ export class NatsLink {
   #confirmed = 0;
   #following = false;
   #refused = 0;
+  #quietUntil = Number.NEGATIVE_INFINITY;
 
   private constructor({ clock, log }: NatsConnectionOptions, nats: NatsConnection, info: ServerInfo) {
     this.clock = clock;
@@ -228,11 +231,19 @@ export class NatsLink {
         this.#back();
         return;
       case "error":
-        for (const complain of this.#complaints) complain(status.error.message);
-        this.log.error({ reason: status.error.message }, "NATS refused something");
+        this.#refusedBy(status.error.message);
         return;
       default:
     }
+  }
+
+  /** What it refuses it may refuse a thousand times a second. */
+  #refusedBy(reason: string): void {
+    for (const complain of this.#complaints) complain(reason);
+    const now = this.clock.monotonic();
+    if (now < this.#quietUntil) return;
+    this.#quietUntil = now + natsLimits.complaintMs;
+    this.log.error({ reason }, "NATS refused something");
   }
 
   #lost(): void {

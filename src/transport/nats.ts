@@ -1,6 +1,7 @@
 // A node's place on NATS: the connection, the messages between nodes, and the two buckets of placement. Opened once a process.
 // A node that cannot join says why at start; afterwards nothing here throws, whatever becomes of the servers.
 import { nuid } from "@nats-io/transport-node";
+import type { ServerInfo } from "@nats-io/transport-node";
 import type { Bus } from "../actors/bus";
 import { placementTimes } from "../actors/placement-events";
 import type { Clock } from "../lib/clock";
@@ -78,7 +79,12 @@ async function join(link: NatsLink, settings: NatsSettings, deadline: number): P
   const requests = new NatsRequests(link, inbox);
   const jetStream = new JetStream(requests);
   const clustered = Boolean(link.info.cluster);
-  checkServer(link);
+  checkServer(link.info);
+  link.afterConnection((stands) => {
+    // Another server of the same cluster may be of another release. It is in use by now: whoever runs it has to know.
+    const says = stands ? unfitness(link.info) : null;
+    if (says !== null) link.log.error({ server: link.server }, says);
+  });
   const bus = new NatsBus(link, requests, prefix);
   await probe(bus, prefix, complaints);
   const place = { link, jetStream, deadline, complaints, servers: serversOf(settings.nats ?? "").length };
@@ -108,21 +114,24 @@ async function join(link: NatsLink, settings: NatsSettings, deadline: number): P
   };
 }
 
-function checkServer({ info }: NatsLink): void {
-  const { version, max_payload: payload, cluster } = info;
+function checkServer(info: ServerInfo): void {
+  const says = unfitness(info);
+  if (says !== null) throw new ClusterRefusal(says);
+}
+
+/** Why a server cannot be used; null: it can. */
+export function unfitness({ version, max_payload: payload, cluster }: ServerInfo): string | null {
   const [major = 0, minor = 0] = version.split(".").map(Number);
   const [majorMin, minorMin] = clusterVersionMin;
   if (cluster && (major < majorMin || (major === majorMin && minor < minorMin))) {
-    throw new ClusterRefusal(
+    return (
       `the NATS servers are a cluster of version ${version}, in which two nodes may both own a partition; ` +
-        `upgrade them to ${clusterVersionMin.join(".")} or newer, or use one server alone`,
+      `upgrade them to ${clusterVersionMin.join(".")} or newer, or use one server alone`
     );
   }
-  if (payload < natsLimits.payloadMin) {
-    throw new ClusterRefusal(
-      `the NATS server takes messages of ${payload} bytes at most; set its max_payload to ${natsLimits.payloadMin} or more`,
-    );
-  }
+  if (payload < natsLimits.payloadMin)
+    return `the NATS server takes messages of ${payload} bytes at most; set its max_payload to ${natsLimits.payloadMin} or more`;
+  return null;
 }
 
 /** Whether this account may do what a node does: listen for a partition, ask it, answer. */

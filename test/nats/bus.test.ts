@@ -11,7 +11,7 @@ async function twoNodes() {
     world,
     a: await world.open(),
     b: await world.open(),
-    [Symbol.asyncDispose]: () => world[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: () => world[Symbol.asyncDispose](share),
   };
 }
 
@@ -152,7 +152,7 @@ describeWith("nats", "messages between nodes", () => {
   });
 
   test("two deployments on one NATS never meet", async () => {
-    const share = await shareNats();
+    await using share = await shareNats();
     await using world = new NatsWorld(share.uri);
     const a = await world.open({ natsPrefix: share.name });
     const other = await world.open({ natsPrefix: `${share.name}-x` });

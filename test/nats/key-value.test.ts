@@ -15,7 +15,7 @@ async function oneNode() {
     const opened = await new Kvm(client).open(`${share.name}-${name}`);
     return Object.assign(opened, { [Symbol.asyncDispose]: () => client.close() });
   };
-  return { world, ...node, share, bucket, [Symbol.asyncDispose]: () => world[Symbol.asyncDispose]() };
+  return { world, ...node, share, bucket, [Symbol.asyncDispose]: () => world[Symbol.asyncDispose](share) };
 }
 
 function revisionOf(written: KvWritten): number {
@@ -165,7 +165,7 @@ describeWith("nats", "a bucket of leases or claims", () => {
   });
 
   test("nodes that start at once share the buckets that the first of them makes", async () => {
-    const share = await shareNats();
+    await using share = await shareNats();
     await using world = new NatsWorld(share.uri, { natsPrefix: share.name });
     const nodes = await Promise.all(Array.from({ length: 6 }, () => world.open()));
     const written = await Promise.all(nodes.map(({ claims }, i) => claims.update("1", String(i), 0)));
@@ -173,7 +173,7 @@ describeWith("nats", "a bucket of leases or claims", () => {
   });
 
   test("a bucket whose entries live for another time is refused; what merely differs is told", async () => {
-    const share = await shareNats();
+    await using share = await shareNats();
     const client = await connect({ servers: share.uri });
     const buckets = new Kvm(client);
     await using world = new NatsWorld(share.uri, { natsPrefix: share.name });

@@ -13,7 +13,7 @@ const elsewhere: ClusterNote = { ...note, host: "other/bb" };
 async function cluster() {
   const share = await shareNats();
   const world = new NatsWorld(share.uri, { natsPrefix: share.name });
-  return { world, [Symbol.asyncDispose]: () => world[Symbol.asyncDispose]() };
+  return { world, [Symbol.asyncDispose]: () => world[Symbol.asyncDispose](share) };
 }
 
 /** @param heard what is said when the note turns out to be another's */

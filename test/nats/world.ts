@@ -46,8 +46,10 @@ export class NatsWorld implements AsyncDisposable {
     throw new Error("the node was not refused");
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** @param share what goes after the nodes */
+  async [Symbol.asyncDispose](share?: AsyncDisposable): Promise<void> {
     for (const node of this.#nodes.toReversed()) await node.close();
+    await share?.[Symbol.asyncDispose]();
   }
 }
 

@@ -2,6 +2,8 @@
 // `npm test` starts the shared ones and hands their addresses on; a test file run by itself starts them when first asked for.
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, test } from "bun:test";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
 import { Redis } from "ioredis";
 import { MongoClient } from "mongodb";
 import { say, type ServiceName, testVariables } from "../../scripts/services/catalog";
@@ -81,10 +83,11 @@ export async function shareRedis(): Promise<Share> {
   return { uri, name, [Symbol.asyncDispose]: () => deleteKeys(uri, name) };
 }
 
-/** A subject prefix of one's own on the shared nats-server, or on the one in `PARLEY_TEST_NATS`; buckets are the test's to delete. */
+/** A subject prefix of one's own on the shared nats-server, or on the one in `PARLEY_TEST_NATS`; its buckets are deleted when disposed. */
 export async function shareNats(): Promise<Share> {
   const name = `parley-test-${uniqueName()}`;
-  return { uri: await sharedAddress("nats"), name, [Symbol.asyncDispose]: () => Promise.resolve() };
+  const uri = await sharedAddress("nats");
+  return { uri, name, [Symbol.asyncDispose]: () => deleteBuckets(uri, name) };
 }
 
 /**
@@ -189,4 +192,13 @@ async function deleteKeys(uri: string, prefix: string): Promise<void> {
   } finally {
     redis.disconnect();
   }
+}
+
+async function deleteBuckets(uri: string, prefix: string): Promise<void> {
+  const client = await connect({ servers: uri });
+  const { streams } = await jetstreamManager(client);
+  const names: string[] = [];
+  for await (const name of streams.names()) if (name.startsWith(`KV_${prefix}-`)) names.push(name);
+  await Promise.all(names.map((name) => streams.delete(name)));
+  await client.close();
 }
