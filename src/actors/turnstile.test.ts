@@ -108,12 +108,12 @@ test("past the row nobody waits, and each is told to come later than the one bef
 test("what is told follows what was really let through, and has an end", async () => {
   const world = new World({ atOnce: 1, waitingMax: 50, waitMs: 60_000 });
   for (let i = 0; i <= 50; i++) void world.come(`${i}`);
-  for (let i = 0; i < 25; i++) {
+  // One every 20 ms, while all places are taken.
+  for (let i = 0; i < 500; i++) {
     await world.pass(20);
     await world.end(`${i}`);
+    void world.come(`${i + 51}`);
   }
-  // One every 20 ms, 25 of 50 places taken.
-  for (let i = 0; i < 25; i++) void world.come(`later ${i}`);
   expect((await world.come("refused"))?.retryAfterMs).toBe(51 * 20);
   for (let i = 0; i < 2_000; i++) await world.come("refused");
   expect((await world.come("refused"))?.retryAfterMs).toBe(hintLimits.mostMs);

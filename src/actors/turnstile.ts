@@ -33,7 +33,7 @@ export const hintLimits = {
   measureMs: 200,
   /** Nobody is sent away for less, or on average for more, milliseconds. */
   leastMs: 100,
-  mostMs: 15_000,
+  mostMs: 6_000,
 } as const;
 
 interface Waiting {
@@ -145,8 +145,9 @@ export class Turnstile {
       this.#measuredFrom = now;
       this.#done = 0;
     } else if (now - this.#measuredFrom >= hintLimits.measureMs) {
+      // Half of it is what was measured before: a short pause is not yet the end of all speed.
       const perSecond = (this.#done * 1000) / (now - this.#measuredFrom);
-      this.#perSecond = Math.max(hintLimits.leastPerSecond, perSecond);
+      this.#perSecond = Math.max(hintLimits.leastPerSecond, (this.#perSecond + perSecond) / 2);
       this.#measuredFrom = now;
       this.#done = 0;
     }

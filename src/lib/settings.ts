@@ -138,12 +138,12 @@ const connections = z.strictObject({
   signInsMax: whole(128, 1, 100_000, "Most sign-ins under way at once; others wait for their turn."),
   syncsMax: whole(128, 1, 100_000, "Most syncs under way at once; others wait for their turn."),
   turnQueueMax: whole(
-    2_000,
+    5_000,
     0,
     1_000_000,
     "Most sign-ins waiting for their turn, and most syncs; past it a client is told when to come again.",
   ),
-  turnWaitMs: whole(4_000, 10, 60_000, "How long one waits for its turn before it is told so, milliseconds."),
+  turnWaitMs: whole(8_000, 10, 60_000, "How long one waits for its turn before it is told so, milliseconds."),
 });
 
 const rates = z.strictObject({
