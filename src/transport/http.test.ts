@@ -93,8 +93,12 @@ describe("operations", () => {
     await using world = await HttpWorld.open();
     await world.operate("PUT", "/v1/users/alice");
     await world.operate("PUT", "/v1/users/bob");
+    for (const path of ["/healthz", "/v1/about", "/index.css"]) await world.fetch(path);
     const text = await (await world.fetch("/metrics")).text();
     expect(text).toContain(`parley_http_request_seconds_count{route="/v1/users/:id",status="200"} 2`);
+    expect(text).toContain(`parley_http_request_seconds_count{route="/healthz",status="200"} 1`);
+    expect(text).toContain(`parley_http_request_seconds_count{route="/v1/about",status="200"} 1`);
+    expect(text).toContain(`parley_http_request_seconds_count{route="/*",status="404"} 1`);
     expect(text).not.toContain("alice");
   });
 

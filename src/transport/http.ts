@@ -58,7 +58,7 @@ function observe({ metrics, log }: HttpParts) {
     await next();
     const ms = performance.now() - startedAt;
     // Patterns, not paths: their number is fixed.
-    const route = routePath(c, -1);
+    const route = routePath(c);
     metrics.httpDone(route, c.res.status, ms);
     log.debug({ method: c.req.method, route, status: c.res.status, ms: Math.round(ms) }, "http request");
   };
@@ -68,7 +68,7 @@ function answerError(thrown: unknown, c: Context, log: Log): Response {
   // The framework's own refusals (unreadable JSON, wrong content type) are the request's fault.
   const known = thrown instanceof HTTPException && thrown.status < 500;
   const error = known ? new AppError("bad_request", thrown.message) : toAppError(thrown);
-  if (statusOf(error) === 500) log.error({ err: error.cause ?? error, route: routePath(c, -1) }, "http request failed");
+  if (statusOf(error) === 500) log.error({ err: error.cause ?? error, route: routePath(c) }, "http request failed");
   return errorResponse(error);
 }
 
