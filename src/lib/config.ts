@@ -222,8 +222,9 @@ export function maskPassword(address: string): string {
 
 /** A list of NATS servers as it may be shown. A name without a password behind it is a token. */
 export function maskServers(list: string): string {
+  const secret = /^(\s*(?:[a-z]+:\/\/)?)([^:@/]*:)?[^@]*@/i;
   const mask = (server: string): string =>
-    server.replace(/^(\s*[a-z]+:\/\/)([^:@]*:)?[^@]*@/i, (_, scheme: string, user = "") => `${scheme}${user}***@`);
+    server.replace(secret, (_, scheme: string, user: string | undefined) => `${scheme}${user ?? ""}***@`);
   return list.split(",").map(mask).join(",");
 }
 

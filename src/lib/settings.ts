@@ -73,12 +73,14 @@ function isCache(text: string): boolean {
   return hostname !== "" && /^(\/\d{0,4})?$/.test(pathname) && search === "" && hash === "";
 }
 
-/** Servers of one cluster, which take the same name and password, or token; the library would silently leave out anything else. */
+/** Servers of one cluster, which take the same name and password, or token: those of the first are for all. */
 function isNats(text: string): boolean {
-  const servers = text.split(",").map((part) => part.trim());
-  const parts = servers.map((server) => /^(?:nats|tls):\/\/(?:([^@/?#\s]+)@)?[^@/?#\s]+$/.exec(server));
-  if (parts.some((part, i) => part === null || !URL.canParse(servers[i] ?? ""))) return false;
-  return new Set(parts.map((part) => part?.[1] ?? "")).size === 1;
+  const scheme = /^\s*(?:nats|tls):\/\//;
+  const servers = text
+    .split(",")
+    .map((part) => /^(?:([^@/?#\s]+)@)?([^@/?#\s]+)$/.exec(part.replace(scheme, "").trim()));
+  if (!scheme.test(text) || servers.some((server) => !URL.canParse(`nats://${server?.[2] ?? ":"}`))) return false;
+  return servers.every((server) => server?.[1] === undefined || server[1] === servers[0]?.[1]);
 }
 
 /** Whether only this machine can reach a server listening on `host`. */
@@ -269,8 +271,8 @@ export const settings = z.strictObject({
   cacheEntriesMax: whole(100_000, 1, 10_000_000, "Most entries of the memory cache; each takes a few hundred bytes."),
   nats: leaf(
     z.string().max(4096).refine(isNats).nullable().default(null),
-    "NATS servers that join this node to others with the same store; unset: it is alone. All with the same user and password, or token.",
-    "nats://[USER:PASSWORD@ or TOKEN@]HOST[:PORT], or tls://…, several separated by commas",
+    "NATS servers that join this node to others with the same store; unset: it is alone. User and password, or token, of the first are for all.",
+    "nats://[USER:PASSWORD@ or TOKEN@]HOST[:PORT][,HOST[:PORT]…], or tls://…",
     { secret: "passwords" },
   ),
   natsPrefix: leaf(

@@ -48,12 +48,22 @@ describe("addresses of NATS", () => {
     "nats://one?x=1",
     "nats://one,",
     "nats://a:b@one,nats://a:c@two",
-    "nats://a:b@one,nats://two",
+    "nats://one,nats://a:b@two",
+    "nats://one,,two",
+    "nats://one,http://two",
+    "one,nats://two",
     "nats://one:x",
   ])("%s is no such address", (text) => {
     const result = loaded({ PARLEY_NATS: text });
     expect(result.ok ? "taken" : result.problem).toMatch(/^PARLEY_NATS: given a hidden text/);
   });
+
+  test.each(["nats://one", "nats://me:p@one:4222,two:4222, three", "tls://t@one,nats://t@two", "nats://[::1]:4222"])(
+    "%s is taken",
+    (text) => {
+      expect(loaded({ PARLEY_NATS: text }).ok).toBe(true);
+    },
+  );
 
   test("what is shown of them has no password and no token", () => {
     const shown = (nats: string): unknown => {
@@ -62,6 +72,7 @@ describe("addresses of NATS", () => {
     };
     expect(shown("nats://me:secret@one:1, tls://me:secret@two")).toBe("nats://me:***@one:1, tls://me:***@two");
     expect(shown("nats://secret@one")).toBe("nats://***@one");
+    expect(shown("nats://me:secret@one,me:secret@two,three:4222")).toBe("nats://me:***@one,me:***@two,three:4222");
     expect(shown("nats://one:4222")).toBe("nats://one:4222");
     const alone = loaded({});
     expect(alone.ok && maskConfig(alone.config).nats).toBeNull();

@@ -14,7 +14,7 @@ export type NatsSettings = Pick<
 
 /** `host:port` of every server, without what else stands in the addresses. */
 export function serversOf(nats: string): readonly string[] {
-  return nats.split(",").map((address) => address.trim().replace(/^[a-z]+:\/\/(?:[^@]*@)?/i, ""));
+  return nats.split(",").map((address) => address.trim().replace(/^(?:[a-z]+:\/\/)?(?:[^@]*@)?/i, ""));
 }
 
 /** The part of the client's options that the settings decide. Rejects with a {@link ClusterRefusal} where a file cannot be read. */
