@@ -7,6 +7,9 @@ import { sqliteCode } from "./sqlite-errors";
 const pauseMinMs = 0.2;
 const pauseMaxMs = 1;
 
+/** Waited for in vain; each thread has one. */
+const neverChanged = new Int32Array(new SharedArrayBuffer(4));
+
 /**
  * Begins a writing transaction, trying again for `waitMs` while another connection writes; each try waits as long as the
  * connection's `busy_timeout` says, 0 for turns that are fair. Throws SQLite's error. Blocks the thread.
@@ -31,5 +34,5 @@ export function isBusy(error: unknown): boolean {
 
 /** Blocks the thread for a while, fractions of a millisecond too. */
 export function pause(ms: number): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+  Atomics.wait(neverChanged, 0, 0, ms);
 }

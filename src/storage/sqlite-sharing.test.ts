@@ -141,7 +141,7 @@ test("a checkpointing thread that dies lets go of the right, and the next one go
   const checkpoints = new SharedCheckpoints(file, clock);
   /** Lets rounds begin as they fall due, each at most this late. */
   const until = async (mine: boolean): Promise<void> => {
-    for (; checkpoints.mine !== mine; clock.advance(500)) await Bun.sleep(5);
+    for (; checkpoints.mine !== mine; clock.advance(500)) await new Promise((turn) => setImmediate(turn));
   };
   await until(true);
   configureFailpoints("");
