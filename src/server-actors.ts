@@ -115,7 +115,11 @@ function kindsOf(parts: ActorsParts, failed: ReturnType<typeof reportFailures>):
   const { config, metrics, store, cache, gateway, router } = parts;
   const { conversationsActive, usersActive, idleMs, mailboxMax } = config.actors;
   const kind = (name: KindName, activeMax: number): readonly [UserDeps, KindLimits] => [
-    { store, gateway, clock: systemClock, reopen: (key) => router.tellHere(name, key, { op: "reopen" }) },
+    {
+      ...{ store, gateway, clock: systemClock },
+      reopen: (key) => router.tellHere(name, key, { op: "reopen" }),
+      onFenced: () => metrics.fenced(name),
+    },
     { mailboxMax, idleMs, activeMax },
   ];
   const [conversationDeps, conversationLimits] = kind("conversation", conversationsActive);

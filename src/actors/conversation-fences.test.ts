@@ -40,3 +40,12 @@ test("a log of fences only is no conversation, and becomes one behind them", asy
   ]);
   expect(await create("group", ann, "g", [bob])).toBe(group);
 });
+
+test("a write that is refused for a newer owner's sake is counted, by kind", async () => {
+  const { store, create, send, ensure, fenced } = await world();
+  expect(await create("group", ann, "g", [bob])).toBe(group);
+  await store.claim(allPartitions);
+  const late = [send(group, ann, "too late"), ensure(["eve" as UserId])];
+  expect(await Promise.all(late.map(codeOf))).toEqual(["outcome_unknown", "outcome_unknown"]);
+  expect(fenced.toSorted()).toEqual(["conversation", "user"]);
+});

@@ -81,6 +81,9 @@ export async function world(options: WorldOptions = {}) {
   const gateway = new Recorder();
   /** What was thrown beside the mailbox. */
   const faults: string[] = [];
+  /** Kinds whose writes were refused as another owner has a newer epoch. */
+  const fenced: string[] = [];
+  const onFenced = (kind: string) => () => void fenced.push(kind);
   const onFault = (_: string, error: unknown) => void faults.push((error as Error).message);
   const secret = { ...(builtInTypes.group as ConversationType), historyForNewMembers: false };
   const small = { ...(builtInTypes.group as ConversationType), membersMax: 3 };
@@ -93,8 +96,20 @@ export async function world(options: WorldOptions = {}) {
       store,
       clock,
       kinds: [
-        conversationKind({ store, gateway, types, clock, reopen, onFault, conversationsPerUserMax }, limits),
-        userKind({ store, gateway, clock, reopen: () => true }, limits),
+        conversationKind(
+          {
+            store,
+            gateway,
+            types,
+            clock,
+            reopen,
+            onFault,
+            conversationsPerUserMax,
+            onFenced: onFenced("conversation"),
+          },
+          limits,
+        ),
+        userKind({ store, gateway, clock, reopen: () => true, onFenced: onFenced("user") }, limits),
       ],
       events: { failed: (...what) => gateway.trace.push(`failed ${what}`), dropped: () => undefined },
       onSteppedDown: () => undefined,
@@ -139,7 +154,7 @@ export async function world(options: WorldOptions = {}) {
     for (const user of users) await state.router.ask("user", user, { op: "ensure" });
   };
   await ensure([ann, bob, cat, dan]);
-  return { store, gateway, faults, ask, create, row, send, restart, ensure };
+  return { store, gateway, faults, fenced, ask, create, row, send, restart, ensure };
 }
 
 /** The code of the error that a promise rejects with, or `ok`. */

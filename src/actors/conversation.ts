@@ -41,6 +41,8 @@ export interface ConversationDeps {
   readonly conversationsPerUserMax?: number;
   /** Something threw where no message was being handled. The activation ends; must not throw. */
   readonly onFault: (conversation: ConversationId, error: unknown) => void;
+  /** The store refused a write, as another owner has a newer epoch. For metrics. */
+  readonly onFenced?: () => void;
   /** Tells the conversation's actor `{ op: "reopen" }`, through the router; false where it is another node's by now. */
   readonly reopen: (conversation: string) => boolean;
 }
@@ -225,6 +227,7 @@ class Conversation implements PlacedActor, ConversationPeek {
       stored: (batch) => this.#stored(batch),
       lost: (outcome) => {
         if (outcome === "unknown") this.#lost.lost(this.#id, this.#state.committed.seq);
+        else this.#deps.onFenced?.();
         this.#ctx.stop();
       },
       broke: (error, handedOut) => {

@@ -20,6 +20,8 @@ export interface UserDeps {
   readonly clock: Clock;
   /** Tells the person's actor `{ op: "reopen" }`, through the router; false where it is another node's by now. */
   readonly reopen: (user: string) => boolean;
+  /** The store refused a write, as another owner has a newer epoch. For metrics. */
+  readonly onFenced?: () => void;
 }
 
 /** The kind to hand to the actor system. */
@@ -248,7 +250,8 @@ class UserActor implements PlacedActor {
       case "conflict":
       case "fenced":
         // What the store holds is not known here any more: the next activation loads it anew.
-        if (result.outcome !== "fenced") this.#lost.lost(key, before.userSeq);
+        if (result.outcome === "fenced") this.#deps.onFenced?.();
+        else this.#lost.lost(key, before.userSeq);
         this.#ctx.stop();
         throw new AppError("outcome_unknown");
     }
