@@ -47,5 +47,5 @@ test("a write that is refused for a newer owner's sake is counted, by kind", asy
   await store.claim(allPartitions);
   const late = [send(group, ann, "too late"), ensure(["eve" as UserId])];
   expect(await Promise.all(late.map(codeOf))).toEqual(["outcome_unknown", "outcome_unknown"]);
-  expect(fenced.toSorted()).toEqual(["conversation", "user"]);
+  expect(new Set(fenced)).toEqual(new Set(["conversation", "user"]));
 });
