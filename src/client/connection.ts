@@ -18,6 +18,8 @@ import type { WebSocketConstructor } from "./types";
 export interface Hello {
   readonly user: UserId;
   readonly generation: string;
+  /** What the server can do beyond version 1. */
+  readonly capabilities: readonly string[];
 }
 
 /** What the owner of a connection is told. */
@@ -169,14 +171,14 @@ export class Connection {
       const args = [protocolVersion, this.#token, deviceId(), client, capabilities];
       const answer = await requests.ask("hello", args, requestTimeoutMs);
       if (link !== this.#link) return;
-      const [, serverTime, generation, user, , limits, heartbeatMs, expiresAt] = answer;
+      const [, serverTime, generation, user, named, limits, heartbeatMs, expiresAt] = answer;
       requests.allow(limits.unansweredMax);
       this.#onlineSince = clock.monotonic();
       this.#serverAheadMs = serverTime - clock.now();
       link.heartbeat(heartbeatMs);
       this.#expires(expiresAt, serverTime);
       this.#change("online", null);
-      this.#events.onSignedIn({ user, generation });
+      this.#events.onSignedIn({ user, generation, capabilities: named });
     } catch (error) {
       if (link === this.#link) this.#refused(link, toClientError(error));
     }

@@ -26,6 +26,6 @@ export interface ConversationWorld {
   stored(conversation: ConversationId): void;
   /** It is no longer mine; the cache forgets it. */
   removed(conversation: ConversationId): void;
-  /** Somebody began to look at it. */
-  watched(conversation: ConversationId): void;
+  /** Somebody began to look at it, or nobody does any more. */
+  watched(conversation: ConversationId, isWatched: boolean): void;
 }

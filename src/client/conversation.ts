@@ -7,7 +7,7 @@ import { Delivery } from "./delivery";
 import type { How } from "./delivery";
 import { Ephemera } from "./ephemera";
 import { Facts } from "./facts";
-import { ownMessage } from "./message";
+import { mentions, ownMessage } from "./message";
 import { MessageWindow } from "./message-window";
 import { Derived } from "./observable";
 import type { ConversationWorld } from "./conversation-world";
@@ -27,8 +27,13 @@ interface Acked {
   readonly time: number;
 }
 
+/** A push `counter`, without its conversation. */
+export type Counter = readonly [seq: Seq, ordinal: number, time: number, entry?: EntryTuple | null];
+
 /** Acknowledged messages kept until their entry arrives. */
 const ackedMax = 1_000;
+/** Counters kept that outran their row: it follows within the same bytes of the socket. */
+const earlyCountersMax = 1_000;
 
 /** The state of one conversation. Everything here is synchronous; what must be asked for is asked for by its owners. */
 export class Conversation {
@@ -44,6 +49,11 @@ export class Conversation {
   #pending = true;
   #row: ConversationRow | null = null;
   #loading = false;
+  /** Whether the server pushes counters of it instead of entries while it is not open, and whether it is. */
+  #large = false;
+  #open = false;
+  /** Counters that came before this connection's first row of it; null once that is here. */
+  #early: Counter[] | null = [];
   /** Counts resets of the window: a page asked for before one is not put into it. */
   #windowLife = 0;
 
@@ -55,7 +65,7 @@ export class Conversation {
     this.state = new Derived(
       world.ticker,
       () => this.#compute(),
-      () => world.watched(id),
+      (isWatched) => world.watched(id, isWatched),
     );
   }
 
@@ -67,8 +77,9 @@ export class Conversation {
     return this.#delivery.lastSeq;
   }
 
+  /** Entries that are to be fetched: none of a large conversation that is not open. */
   get missing(): number {
-    return this.isMember ? this.#delivery.missing : 0;
+    return this.isMember && (this.#open || !this.#large) ? this.#delivery.missing : 0;
   }
 
   get headSeq(): Seq {
@@ -115,8 +126,9 @@ export class Conversation {
   /**
    * The row as the server has it now.
    * @param asked the position when it was asked for; ahead of the head it told, the log is another one
+   * @param large whether counters are pushed of it while it is not open; null where the row does not tell
    */
-  applyRow(row: RowTuple, asked: Seq | null, first: "fresh" | "later"): void {
+  applyRow(row: RowTuple, asked: Seq | null, first: "fresh" | "later", large: boolean | null = null): void {
     const [, , [, [join], floor], , [head]] = row;
     const last = this.#delivery.lastSeq;
     const another = asked !== null && asked > head;
@@ -130,6 +142,10 @@ export class Conversation {
     else this.#facts = new Facts(row);
     this.#membership = "member";
     this.#pending = false;
+    this.#large = large ?? this.#large;
+    const early = this.#early ?? [];
+    this.#early = null;
+    for (const counter of early) this.#applyCounter(counter);
     this.#place(last, { another, head, floor, join, first });
     this.#delivery.note(head);
     if (this.cursorSeq !== cursorBefore || first === "fresh") this.#emitCursor();
@@ -141,6 +157,32 @@ export class Conversation {
   offer(entries: readonly EntryTuple[], how: How): void {
     this.#delivery.offer(entries, how);
     this.#window.trim(this.state.isWatched);
+    if (!this.#large || how === "fetched") return;
+    // Some may have to wait for what was not pushed; that they are there is known now, and no counter will tell it.
+    for (const entry of entries) this.#take([entry[0], entry[1], entry[4], entry]);
+    this.changed();
+  }
+
+  /** Where it stands while it is large and not open: numbers only, the position stays. */
+  counted(counter: Counter): void {
+    this.#take(counter);
+    this.#world.stored(this.id);
+    this.changed();
+    const [seq, , , entry] = counter;
+    if (!entry || seq <= (this.lastSeq ?? 0) || !mentions(entry, this.#world.me())) return;
+    this.#world.events.emit("mention", { conversation: this.id, entry });
+  }
+
+  /** Whether the server pushes its entries, large or not: from then on, what lies before them is missing. */
+  setOpen(open: boolean): void {
+    this.#open = open;
+    if (open) this.note(this.headSeq);
+  }
+
+  /** The connection is gone: of the next one, it is not open, and counters go with its row. */
+  disconnect(): void {
+    this.#open = false;
+    this.#early = [];
   }
 
   /** `seq` exists: an acknowledgement said so. */
@@ -196,6 +238,7 @@ export class Conversation {
   leave(): void {
     if (this.#membership !== "member") return;
     this.#membership = "left";
+    this.#early = [];
     this.ephemera.clear();
     this.#world.removed(this.id);
     this.changed();
@@ -214,6 +257,8 @@ export class Conversation {
     this.#acked.clear();
     this.#facts = null;
     this.#membership = "unknown";
+    this.#large = false;
+    this.#early = [];
     this.ephemera.clear();
     this.changed();
   }
@@ -266,6 +311,15 @@ export class Conversation {
     for (const [clientId, { seq: acked }] of this.#acked) if (acked <= seq) this.#acked.delete(clientId);
     this.#world.events.emit("start", { conversation: this.id, from: seq + 1, why });
     this.#delivery.start(seq);
+  }
+
+  #take(counter: Counter): void {
+    if (this.#early === null) this.#applyCounter(counter);
+    else if (this.#early.length < earlyCountersMax) this.#early.push(counter);
+  }
+
+  #applyCounter([seq, ordinal, time, entry]: Counter): void {
+    this.#facts?.applyCounter(seq, ordinal, time, entry ?? null, this.#world.me());
   }
 
   #clearWindow(first: Seq): void {

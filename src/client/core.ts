@@ -17,6 +17,7 @@ import { Gaps } from "./gaps";
 import { ownMessage } from "./message";
 import { Derived, Ticker } from "./observable";
 import type { Operation } from "./operation";
+import { Opened } from "./opened";
 import { Outbox } from "./outbox";
 import { Pages } from "./pages";
 import { Person } from "./person";
@@ -53,6 +54,7 @@ export class Core {
   readonly #setup: CoreSetup;
   readonly #sync: Sync;
   readonly #gaps: Gaps;
+  readonly #opened: Opened;
   readonly #end = new AbortController();
   readonly #readers: Deferred<void>[] = [];
   /** The sign-in that stands and whose person is loaded; null while there is none. */
@@ -102,7 +104,18 @@ export class Core {
       entries: (args) => this.connection.ask("entries", args),
       refresh: (conversation) => this.#sync.refresh(conversation.id),
     });
+    this.#opened = new Opened({
+      clock,
+      events,
+      find: (conversation) => directory.find(conversation),
+      open: (conversations) => this.connection.ask("open", [conversations]),
+      onOpen: (conversation) => !this.#sync.isRunning && this.#gaps.close(conversation),
+    });
     this.person = this.#makePerson();
+  }
+
+  get #takesCounters(): boolean {
+    return this.#setup.options.counters ?? true;
   }
 
   get synced(): boolean {
@@ -163,7 +176,7 @@ export class Core {
         token: options.token,
         deviceId: () => this.person.device,
         platform: options.platform ?? null,
-        capabilities: capabilityNames.filter((name) => name !== "counters"),
+        capabilities: capabilityNames.filter((name) => name !== "counters" || this.#takesCounters),
         requestTimeoutMs: options.requestTimeoutMs ?? 15_000,
         backoff: options.backoff ?? {},
       },
@@ -217,7 +230,10 @@ export class Core {
       confirm: (conversation, clientId, seq) => this.outbox.confirm(conversation, clientId, seq),
       stored: (conversation) => this.person.store(conversation),
       removed: (conversation) => this.person.remove(conversation),
-      watched: (conversation) => this.pages.serve(this.directory.get(conversation)),
+      watched: (conversation, isWatched) => {
+        this.#opened.watched(conversation, isWatched);
+        if (isWatched) this.pages.serve(this.directory.get(conversation));
+      },
     };
   }
 
@@ -228,6 +244,8 @@ export class Core {
     if (this.#arriving !== hello || this.isClosed) return;
     this.#hello = hello;
     this.state.invalidate();
+    // Ahead of sync: what is looked at is resumed.
+    if (this.#takesCounters && hello.capabilities.includes("counters")) this.#opened.begin();
     this.#sync.begin(this.person.isNew);
     this.outbox.open();
     void this.person.adoptQueues();
@@ -247,6 +265,8 @@ export class Core {
     this.#hello = this.#arriving = null;
     this.#synced = false;
     this.#sync.end();
+    this.#opened.end();
+    this.directory.disconnect();
     this.#gaps.end();
     this.pages.end();
     this.presence.end();
@@ -268,9 +288,13 @@ export class Core {
         return;
       }
       case "feed":
-        return this.#sync.feed(push.args[0], push.args[1]);
+        return this.#sync.feed(...push.args);
       case "row":
-        return this.#sync.row(push.args[0]);
+        return this.#sync.row(push.args);
+      case "counter": {
+        const [id, ...counter] = push.args;
+        return directory.forPush(id)?.counted(counter);
+      }
       case "resync":
         return this.#sync.within(push.args[0]);
       case "cursor":

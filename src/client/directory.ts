@@ -59,6 +59,11 @@ export class Directory {
     this.totals.invalidate();
   }
 
+  /** The connection is gone. */
+  disconnect(): void {
+    for (const conversation of this.#all.values()) conversation.disconnect();
+  }
+
   /** Another generation, another person: nothing that is known holds. */
   reset(): void {
     this.#strangers.clear();

@@ -73,6 +73,40 @@ test("a mark in the middle that is not stored yet counts as it will once stored"
   );
 });
 
+test("unread from counters is what a count over the log says, and the entries behind them change no number", () => {
+  fc.assert(
+    fc.property(anyLog, fc.nat(60), fc.array(fc.boolean()), fc.nat(60), (log, a, told, b) => {
+      const start = a % (log.length + 1);
+      const facts = new Facts(rowAt(log, start, 0, 0));
+      const unreadAt = (seq: number): number => markAt(log, seq)[1] - markAt(log, seq)[2];
+      for (const entry of entries(log)) {
+        const [seq, ordinal, , counts, time, sender] = entry;
+        const own = counts && sender === me;
+        if (!own && !told[seq % Math.max(1, told.length)]) continue;
+        facts.applyCounter(seq, ordinal, time, own ? entry : null, me);
+        expect(facts.unread()).toBe(unreadAt(Math.max(seq, start)));
+      }
+      for (const entry of entries(log)) facts.applyEntry(entry, me);
+      expect(facts.unread()).toBe(unreadAt(log.length));
+      const seq = start + 1 + (b % (log.length - start + 1));
+      if (seq <= log.length) expect(facts.unread(seq)).toBe(unreadAt(log.length) - unreadAt(seq));
+    }),
+  );
+});
+
+test("a row between what was seen and what was counted renews what it tells, and takes no number back", () => {
+  const log = Array.from({ length: 9 }, (_, i) => ({ mine: i === 7, counts: true }));
+  const facts = new Facts(rowAt(log, 2, 0, 0));
+  const [, , , , , , , eighth] = entries(log);
+  facts.applyCounter(8, 8, 8, eighth as EntryTuple, me);
+  const [id, info, ...rest] = rowAt(log, 6, 0, 0);
+  facts.apply([id, ["group", "Renamed", null, null, 7, null], ...rest]);
+  expect(info[1]).toBeNull();
+  expect(facts.toRow(room, nothing, false)).toMatchObject({ name: "Renamed", memberCount: 7, headSeq: 8, unread: 7 });
+  for (const entry of entries(log)) facts.applyEntry(entry, me);
+  expect(facts.unread()).toBe(8);
+});
+
 test("an older row takes nothing back that live entries have told", () => {
   const log = Array.from({ length: 5 }, () => ({ mine: false, counts: true }));
   const facts = new Facts(rowAt(log, 2, 0, 0));

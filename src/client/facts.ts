@@ -23,13 +23,16 @@ interface State {
   readonly join: Mark;
   readonly floor: Seq;
   readonly settings: SettingsTuple;
-  /** Ordinal, total and info are exact as of this seq. */
+  /** Ordinal and my total are exact as of this seq. Its message is the newest one known, and may lie before others. */
   readonly head: RowTuple[4];
   readonly cursor: Mark;
   readonly myTotal: number;
+  /** Info is exact as of this seq, where my total was `own`: the head's, but where counters told of the head alone. */
+  readonly seen: Seq;
+  readonly own: number;
 }
 
-/** The newest marks at which ordinal and own are known, for read marks in the middle: one per delivered entry. */
+/** The newest marks at which ordinal and own are known, for read marks in the middle: one per entry or counter. */
 const marksMax = 256;
 
 /** The row of one conversation and what changed it since. Numbers are exact as of the head it knows. */
@@ -68,10 +71,15 @@ export class Facts {
     const known = this.#state;
     const older = told.head[0] < known.head[0] && told.join.seq <= known.join.seq;
     const cursor = told.cursor.seq >= known.cursor.seq ? told.cursor : known.cursor;
-    this.#state = older
-      ? { ...told, head: known.head, info: known.info, myTotal: known.myTotal, cursor }
-      : { ...told, cursor };
-    if (!older) this.#marks = [];
+    if (!older) {
+      this.#state = { ...told, cursor };
+      this.#marks = [];
+      return;
+    }
+    const { info, seen, own } = told.seen >= known.seen ? told : known;
+    const [seq, ordinal, time, last] = known.head;
+    const head = [seq, ordinal, time, newest(last, told.head[3])] as const;
+    this.#state = { ...told, head, myTotal: known.myTotal, info, seen, own, cursor };
   }
 
   /** As {@link apply}, after the log turned out to be another one. */
@@ -82,16 +90,33 @@ export class Facts {
 
   /** An entry, in order. What the row counted already changes nothing. */
   applyEntry(entry: EntryTuple, me: UserId | null): void {
-    const [seq, ordinal, kind, counts, time, sender, , , , body] = entry;
+    const [seq, ordinal, kind, , time, , , , , body] = entry;
+    const isCounted = seq <= this.#state.head[0];
+    this.applyCounter(seq, ordinal, time, entry, me);
     const known = this.#state;
-    if (seq <= known.head[0]) return;
-    const myTotal = known.myTotal + (counts && sender === me ? 1 : 0);
-    const head = [seq, ordinal, time, isMessage(entry) ? entry : known.head[3]] as const;
-    this.#state = { ...known, head, myTotal };
+    if (seq <= known.seen) return;
+    const own = known.own + isMine(entry, me);
+    this.#state = { ...known, seen: seq, own };
     if (kind === entryKinds.members) this.#applyMembers(body, me);
     if (kind === entryKinds.conversation) this.#applyInfo(body);
-    this.#marks.push({ seq, ordinal, own: myTotal });
-    if (this.#marks.length > 2 * marksMax) this.#marks = this.#marks.slice(-marksMax);
+    if (isCounted) this.#mark({ seq, ordinal, own });
+  }
+
+  /**
+   * Where the conversation stands: its head and no more. `entry`, where it is known, is the one at `seq`; between two of them, none
+   * of mine may be left out. What is counted already changes nothing but the newest message.
+   */
+  applyCounter(seq: Seq, ordinal: number, time: number, entry: EntryTuple | null, me: UserId | null): void {
+    const known = this.#state;
+    const [headSeq, headOrdinal, headTime, last] = known.head;
+    const message = newest(last, entry && isMessage(entry) ? entry : null);
+    if (seq <= headSeq) {
+      if (message !== last) this.#state = { ...known, head: [headSeq, headOrdinal, headTime, message] };
+      return;
+    }
+    const myTotal = known.myTotal + (entry ? isMine(entry, me) : 0);
+    this.#state = { ...known, head: [seq, ordinal, time, message], myTotal };
+    this.#mark({ seq, ordinal, own: myTotal });
   }
 
   /** My stored cursor; never moves back. Answers whether it moved. */
@@ -158,6 +183,11 @@ export class Facts {
     return this.#marks.find((mark) => mark.seq === seq) ?? null;
   }
 
+  #mark(mark: Mark): void {
+    this.#marks.push(mark);
+    if (this.#marks.length > 2 * marksMax) this.#marks = this.#marks.slice(-marksMax);
+  }
+
   #applyMembers(body: unknown, me: UserId | null): void {
     if (!Array.isArray(body)) return;
     for (const change of body) {
@@ -192,6 +222,15 @@ export function isRole(value: unknown): value is Role {
   return value === "owner" || value === "admin" || value === "member";
 }
 
+/** What an entry adds to my total. */
+function isMine([, , , counts, , sender]: EntryTuple, me: UserId | null): 0 | 1 {
+  return counts && sender === me ? 1 : 0;
+}
+
+function newest(one: EntryTuple | null, other: EntryTuple | null): EntryTuple | null {
+  return (other?.[0] ?? 0) > (one?.[0] ?? 0) ? other : one;
+}
+
 function textOrNull(value: unknown): string | null {
   return typeof value === "string" ? value : null;
 }
@@ -205,5 +244,6 @@ function tupleOf({ seq, ordinal, own }: Mark): MarkTuple {
 }
 
 function stateOf([, info, [role, join, floor], settings, head, cursor, myTotal]: RowTuple): State {
-  return { info, role, join: markOf(join), floor, settings, head, cursor: markOf(cursor), myTotal };
+  const marks = { join: markOf(join), cursor: markOf(cursor) };
+  return { info, role, floor, settings, head, myTotal, seen: head[0], own: myTotal, ...marks };
 }

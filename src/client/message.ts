@@ -16,6 +16,11 @@ export function isMessage(entry: EntryTuple): boolean {
   return entry[2] === entryKinds.message;
 }
 
+/** Whether an entry is somebody else's message that mentions me. */
+export function mentions(entry: EntryTuple, me: UserId | null): boolean {
+  return me !== null && entry[5] !== me && isMessage(entry) && partsOf(entry[9]).mentions.includes(me);
+}
+
 /** The shown form of an entry of kind message. */
 export function messageOf(entry: EntryTuple, me: UserId | null): Message {
   const [seq, , , , time, sender, actor, clientId, , body] = entry;

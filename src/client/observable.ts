@@ -34,8 +34,8 @@ export class Derived<T> implements Observable<T> {
   readonly #listeners = new Set<() => void>();
   #value: { readonly now: T } | null = null;
 
-  /** @param watched called when the first listener comes */
-  constructor(ticker: Ticker, compute: () => T, watched: () => void = () => {}) {
+  /** @param watched called with true when the first listener comes, with false when the last one goes */
+  constructor(ticker: Ticker, compute: () => T, watched: (isWatched: boolean) => void = () => {}) {
     this.#ticker = ticker;
     this.getSnapshot = () => {
       this.#value ??= { now: compute() };
@@ -45,8 +45,10 @@ export class Derived<T> implements Observable<T> {
       // One function handed in twice is two subscriptions.
       const own = () => listener();
       this.#listeners.add(own);
-      if (this.#listeners.size === 1) watched();
-      return () => void this.#listeners.delete(own);
+      if (this.#listeners.size === 1) watched(true);
+      return () => {
+        if (this.#listeners.delete(own) && this.#listeners.size === 0) watched(false);
+      };
     };
   }
 

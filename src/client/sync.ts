@@ -2,6 +2,7 @@
 // Then the feed goes on by pushes; a gap in it is a reason to sync again (G6). Owned by the client.
 import type { ConversationId, Seq, UserSeq } from "../protocol/ids";
 import { limits } from "../protocol/limits";
+import type { Pushes } from "../protocol/frames";
 import type { FeedTuple, Results, RowTuple } from "../protocol/operations";
 import { Backoff } from "./backoff";
 import type { ClientClock } from "./clock";
@@ -31,7 +32,15 @@ const heldMax = 1_000;
 /** The longest while within which a sync is put off, milliseconds. */
 const soonMaxMs = 60_000;
 
-type FeedPush = readonly [changes: readonly FeedTuple[], rows: readonly RowTuple[]];
+type FeedPush = Pushes["feed"];
+
+/** What came with a row. */
+interface Told {
+  readonly missed?: Results["entries"][0];
+  readonly fresh?: boolean;
+  /** Whether the conversation is large; null where it was not told. */
+  readonly large?: boolean | null;
+}
 
 /** Learns what was missed whenever a connection came up, and follows the feed from there. */
 export class Sync {
@@ -101,26 +110,28 @@ export class Sync {
   }
 
   /** A push of my feed. */
-  feed(changes: readonly FeedTuple[], rows: readonly RowTuple[]): void {
+  feed(...push: FeedPush): void {
     if (this.#running) {
-      if (this.#held.length < heldMax) this.#held.push([changes, rows]);
+      if (this.#held.length < heldMax) this.#held.push(push);
       else this.#again = true;
       return;
     }
+    const [changes, rows, large] = push;
     const byId = new Map(rows.map((row) => [row[0], row]));
     for (const change of changes) {
       if (change[0] <= this.#userSeq) continue;
       if (change[0] > this.#userSeq + 1) return this.again();
       this.#userSeq = change[0];
-      this.#apply(change, byId.get(change[2] as ConversationId) ?? null);
+      const subject = change[2] as ConversationId;
+      this.#apply(change, byId.get(subject) ?? null, large?.includes(subject) ?? false);
     }
   }
 
   /** A row that sync could not tell. */
-  row(row: RowTuple): void {
+  row([row, , large]: Pushes["row"]): void {
     const fresh = this.#pending.get(row[0]) ?? this.#fresh;
     this.#pending.delete(row[0]);
-    this.#applyRow(row, null, [], fresh);
+    this.#applyRow(row, null, { fresh, large: large ?? false });
   }
 
   /** Asks for one row anew. */
@@ -142,7 +153,7 @@ export class Sync {
       this.#fresh = false;
       this.#setup.directory.tell(null);
       this.#setup.onSynced();
-      for (const [changes, rows] of this.#held.splice(0)) this.feed(changes, rows);
+      for (const push of this.#held.splice(0)) this.feed(...push);
       if (this.#again) {
         this.#again = false;
         this.again();
@@ -188,12 +199,13 @@ export class Sync {
   }
 
   #page(
-    [, rows, , , pending, resumed]: Results["sync"],
+    [, rows, , , pending, resumed, large]: Results["sync"],
     asked: ReadonlyMap<ConversationId, Seq>,
     seen: Set<ConversationId>,
   ): void {
     const { directory } = this.#setup;
-    const missed = new Map(resumed);
+    const missedOf = new Map(resumed);
+    const largeOnes = new Set(large);
     for (const id of pending) {
       seen.add(id);
       this.#pending.set(id, this.#fresh);
@@ -201,21 +213,22 @@ export class Sync {
     }
     for (const row of rows) {
       seen.add(row[0]);
-      this.#applyRow(row, asked.get(row[0]) ?? null, missed.get(row[0]));
+      const missed = missedOf.get(row[0]) ?? [];
+      this.#applyRow(row, asked.get(row[0]) ?? null, { missed, large: largeOnes.has(row[0]) });
     }
   }
 
-  #applyRow(row: RowTuple, asked: Seq | null, missed: Results["entries"][0] = [], fresh = this.#fresh): void {
+  #applyRow(row: RowTuple, asked: Seq | null, { missed = [], fresh = this.#fresh, large = null }: Told = {}): void {
     const { directory, onReset, onRow } = this.#setup;
     const conversation = directory.get(row[0]);
     if (asked !== null && asked > row[4][0]) onReset(row[0]);
     // Missed entries first: a gap that they close is none.
     if (missed.length > 0 && conversation.lastSeq !== null) conversation.offer(missed, "fetched");
-    conversation.applyRow(row, asked, fresh ? "fresh" : "later");
+    conversation.applyRow(row, asked, fresh ? "fresh" : "later", large);
     onRow(conversation);
   }
 
-  #apply([userSeq, kind, subject, data]: FeedTuple, row: RowTuple | null): void {
+  #apply([userSeq, kind, subject, data]: FeedTuple, row: RowTuple | null, large: boolean): void {
     const { directory, events } = this.#setup;
     events.emit("feed", { userSeq, kind, subject, data });
     const conversation = directory.find(subject as ConversationId);
@@ -227,7 +240,7 @@ export class Sync {
     if (kind !== "membership") return;
     const [change, , role] = data;
     if (change === "added") {
-      if (row) this.#applyRow(row, null);
+      if (row) this.#applyRow(row, null, { large });
       else void this.refresh(subject as ConversationId);
     }
     if (change === "left" || change === "removed") conversation?.leave();

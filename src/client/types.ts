@@ -45,6 +45,11 @@ export interface ClientOptions {
    * older messages come as pages; the event `start` says so. `Infinity` for programs that must see every entry.
    */
   readonly resumeEntriesMax?: number;
+  /**
+   * Whether large conversations that nobody looks at (no subscriber of their view) are followed by numbers alone: unread and order
+   * are exact, entries come once one is looked at. Default true; false for programs that must see every entry as it comes.
+   */
+  readonly counters?: boolean;
   /** Reconnecting waits between 0 and `min(capMs, baseMs × 2^attempt)` (defaults 500 and 30,000). */
   readonly backoff?: { readonly baseMs?: number; readonly capMs?: number };
   /** How long a request may take before its outcome is unknown and it is repeated (default 15,000). */
@@ -110,6 +115,7 @@ export interface ConversationRow {
   readonly markedUnread: boolean;
   /** By the same function as the server's; a queued read mark is counted already. */
   readonly unread: number;
+  /** The newest message known here: in a large conversation that nobody looks at it may be older than `headSeq` and `activityAt`. */
   readonly lastMessage: MessagePreview | null;
   /** When something last happened in it, server milliseconds; the list is sorted by it, newest first. */
   readonly activityAt: number;
@@ -267,7 +273,8 @@ export interface OutboxItem {
 export interface ClientEvents {
   /**
    * Every entry of my conversations, exactly once in a client's life, in seq order without a gap from the last `start`
-   * of its conversation on. `how`: pushed live or fetched to close a gap.
+   * of its conversation on. `how`: pushed live or fetched to close a gap. Of a large conversation: once somebody looks at it, unless
+   * {@link ClientOptions.counters} is false.
    */
   entry: { readonly conversation: ConversationId; readonly entry: EntryTuple; readonly how: "pushed" | "fetched" };
   /**
@@ -279,6 +286,8 @@ export interface ClientEvents {
     readonly from: Seq;
     readonly why: "new" | "cached" | "joined" | "floor" | "tooFar" | "reset";
   };
+  /** A message that mentions me, in a large conversation that nobody looks at: told at once, and by `entry` once somebody does. */
+  mention: { readonly conversation: ConversationId; readonly entry: EntryTuple };
   /** My stored cursor, as sync, a push or an answer showed it. */
   cursor: { readonly conversation: ConversationId; readonly seq: Seq; readonly unread: number };
   signal: {

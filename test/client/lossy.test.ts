@@ -1,55 +1,12 @@
 // Connections that break at random, before a request arrives or before its answer does: what must hold all the same.
 import { expect, test } from "bun:test";
-import type { ClientSocket, ParleyClient, WebSocketConstructor } from "../../src/client";
+import type { ParleyClient } from "../../src/client";
 import { Random } from "../sim/random";
+import { LossyNetwork } from "./lossy-network";
 import { Home, next, until } from "./real";
 
 const firstSeed = Number(process.env.CLIENT_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const sendsEach = 80;
-
-/** A WebSocket class whose connections break with a chance for every message, either way, while `isLossy`. */
-class LossyNetwork {
-  isLossy = false;
-  breaks = 0;
-  readonly webSocket: WebSocketConstructor;
-
-  constructor(random: Random) {
-    const network = this;
-    this.webSocket = class implements ClientSocket {
-      binaryType = "arraybuffer";
-      onopen: ClientSocket["onopen"] = null;
-      onmessage: ClientSocket["onmessage"] = null;
-      onclose: ClientSocket["onclose"] = null;
-      onerror: ClientSocket["onerror"] = null;
-      readonly #inner: WebSocket;
-
-      constructor(url: string, protocols: string | string[]) {
-        this.#inner = new WebSocket(url, protocols);
-        this.#inner.binaryType = "arraybuffer";
-        this.#inner.onopen = () => this.onopen?.({} as never);
-        this.#inner.onmessage = ({ data }) => this.#survives() && this.onmessage?.({ data });
-        this.#inner.onclose = ({ code, reason }) => this.onclose?.({ code, reason });
-      }
-
-      send(data: never): void {
-        if (this.#survives()) this.#inner.send(data);
-      }
-
-      close(): void {
-        this.#inner.close();
-      }
-
-      #survives(): boolean {
-        if (!network.isLossy || !random.chance(0.12)) return true;
-        network.breaks++;
-        this.#inner.onmessage = this.#inner.onclose = null;
-        this.#inner.close();
-        queueMicrotask(() => this.onclose?.({ code: 1006, reason: "lost" }));
-        return false;
-      }
-    };
-  }
-}
 
 /** What one client's application was told. */
 class Heard {

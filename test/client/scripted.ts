@@ -208,6 +208,7 @@ export interface HelloOptions {
   readonly user?: UserId;
   readonly generation?: string;
   readonly expiresAt?: number | null;
+  readonly capabilities?: readonly string[];
 }
 
 /** Opens the newest socket and answers its hello. */
@@ -216,8 +217,8 @@ export async function hello(at: World, options: HelloOptions = {}): Promise<Scri
   const socket = at.socket();
   socket.open();
   const asked = await socket.take("hello");
-  const { user = alice, generation = "g1", expiresAt = null } = options;
-  socket.reply(asked, [1, at.clock.now(), generation, user, [], {}, 30_000, expiresAt, "test"]);
+  const { user = alice, generation = "g1", expiresAt = null, capabilities = [] } = options;
+  socket.reply(asked, [1, at.clock.now(), generation, user, capabilities, {}, 30_000, expiresAt, "test"]);
   await settle();
   return socket;
 }
@@ -227,6 +228,7 @@ export interface SyncOptions extends HelloOptions {
   readonly userSeq?: number;
   readonly pending?: readonly ConversationId[];
   readonly resumed?: readonly (readonly [ConversationId, readonly EntryTuple[]])[];
+  readonly large?: readonly ConversationId[];
 }
 
 /** Signs in and answers the first sync. */
@@ -238,8 +240,9 @@ export async function online(at: World, options: SyncOptions = {}): Promise<Scri
 
 export async function answerSync(socket: ScriptedSocket, options: SyncOptions = {}): Promise<readonly unknown[]> {
   const asked = await socket.take("sync");
-  const { rows = [], userSeq = 1, pending = [], resumed = [] } = options;
-  socket.reply(asked, [userSeq, rows, null, [rows.reduce((sum, row) => sum + row[7], 0), 0], pending, resumed]);
+  const { rows = [], userSeq = 1, pending = [], resumed = [], large } = options;
+  const totals = [rows.reduce((sum, row) => sum + row[7], 0), 0];
+  socket.reply(asked, [userSeq, rows, null, totals, pending, resumed, ...(large ? [large] : [])]);
   await settle();
   return asked.args;
 }

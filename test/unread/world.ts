@@ -74,6 +74,8 @@ export class World implements AsyncDisposable {
   /** The highest mark acknowledged, by person and conversation: what the oracle takes for the cursor. */
   readonly #marks = new Map<string, number>();
   readonly #marking = new Set<Promise<void>>();
+  /** Views that somebody looks at, by device and conversation, and how to look away. */
+  readonly #looking = new Map<string, () => void>();
   #serial = 0;
 
   private constructor(server: ServerProcess, random: Random) {
@@ -119,6 +121,7 @@ export class World implements AsyncDisposable {
       mend: 3,
       restart: 1,
       mute: 1,
+      look: 3,
       rest: 8,
     });
     const device = this.#random.pick(this.devices);
@@ -147,6 +150,8 @@ export class World implements AsyncDisposable {
         return device.client.connect();
       case "restart":
         return device.restart();
+      case "look":
+        return this.#look(device, conversation);
       case "rest":
         return pause(this.#random.between(1, 10));
       case "mute":
@@ -180,6 +185,19 @@ export class World implements AsyncDisposable {
     const note = (mark: { seq: number }): void =>
       void this.#marks.set(key, Math.max(this.#marks.get(key) ?? 0, mark.seq));
     this.#change(view.markRead(seq).then(note));
+  }
+
+  /** Begins to look at a conversation, or looks away. */
+  #look(device: Device, conversation: string): void {
+    const key = `${device.user}/${device.name} ${conversation}`;
+    const away = this.#looking.get(key);
+    away?.();
+    if (away) this.#looking.delete(key);
+    else
+      this.#looking.set(
+        key,
+        device.client.conversation(conversation).subscribe(() => undefined),
+      );
   }
 
   #comeBack(): void {
