@@ -60,9 +60,10 @@ async function stallsOf(rounds: number, how: "kill" | "drain", say: Say): Promis
 /** CPU of all nodes for an acknowledged send, at the same load, against one node that is alone. */
 export async function benchClusterCost(say: Say): Promise<readonly Figure[]> {
   const load: Load = { senders: 1, batch: 64, rate: 3000, seconds };
-  const run = (target: Target): Promise<readonly Measured[]> => runLoads(target, 100, 10, [load, load, load], say);
-  const alone = middle(await onOne(run));
-  const { outcomes, natsUs } = await onCluster(run);
+  const run = (target: Target, told: Say): Promise<readonly Measured[]> =>
+    runLoads(target, 100, 10, [load, load, load], told);
+  const alone = middle(await onOne(run, say));
+  const { outcomes, natsUs } = await onCluster(run, say);
   const ours = middle(outcomes);
   return [
     figure("cluster-cost", {
@@ -78,9 +79,9 @@ export async function benchClusterCost(say: Say): Promise<readonly Figure[]> {
 /** Deliveries for a second of CPU of all nodes, in one room of 1,000, against one node that is alone. */
 export async function benchClusterFanout(say: Say): Promise<readonly Figure[]> {
   const loads = [16, 64, 128].map((batch): Load => ({ senders: 1, batch, seconds }));
-  const run = (target: Target): Promise<readonly Measured[]> => runLoads(target, 1, 1000, loads, say);
-  const alone = mostPerCpu(await onOne(run));
-  const { outcomes } = await onCluster(run);
+  const run = (target: Target, told: Say): Promise<readonly Measured[]> => runLoads(target, 1, 1000, loads, told);
+  const alone = mostPerCpu(await onOne(run, say));
+  const { outcomes } = await onCluster(run, say);
   const ours = mostPerCpu(outcomes);
   return [
     figure("cluster-fanout", {
@@ -92,20 +93,28 @@ export async function benchClusterFanout(say: Say): Promise<readonly Figure[]> {
   ];
 }
 
-async function onOne<T>(run: (target: Target) => Promise<T>): Promise<T> {
+async function onOne<T>(run: (target: Target, say: Say) => Promise<T>, say: Say): Promise<T> {
   using folder = temporaryFolder();
   await using serving = await startParley(folder.path);
-  return await run(serving.target);
+  return await run(serving.target, say);
 }
 
+/** `natsUs`: CPU of NATS for an acknowledged send, once the first load is over. */
 async function onCluster(
-  run: (target: Target) => Promise<readonly Measured[]>,
+  run: (target: Target, say: Say) => Promise<readonly Measured[]>,
+  say: Say,
 ): Promise<{ readonly outcomes: readonly Measured[]; readonly natsUs: number }> {
   await using cluster = await BenchCluster.start(nodes);
-  const before = cluster.natsCpu;
-  const outcomes = await run(cluster.target);
-  const acked = outcomes.reduce((sum, one) => sum + one.operationsPerSecond * (one.load?.seconds ?? 0), 0);
-  return { outcomes, natsUs: ((cluster.natsCpu - before) * 1e6) / acked };
+  const looks: { readonly at: number; readonly cpu: number }[] = [];
+  const outcomes = await run(cluster.target, (line) => {
+    looks.push({ at: performance.now(), cpu: cluster.natsCpu });
+    say(line);
+  });
+  const [first, last] = [looks[0], looks.at(-1)];
+  const passedMs = (last?.at ?? 0) - (first?.at ?? 0);
+  const perSecond = outcomes.at(-1)?.operationsPerSecond ?? 0;
+  const natsUs = (((last?.cpu ?? 0) - (first?.cpu ?? 0)) * 1e9) / Math.max(1, passedMs * perSecond);
+  return { outcomes, natsUs };
 }
 
 /** 10,000 sessions on three nodes; the one that has half of them is killed. */
