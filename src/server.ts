@@ -22,6 +22,7 @@ import { clusterFigures, joinAsNode } from "./server-cluster";
 import type { ClusterParts, JoinOptions } from "./server-cluster";
 import { drainParts, drainShares, giveUpParts, within } from "./server-drain";
 import { openCache, openStore } from "./server-drivers";
+import { openFanOut } from "./server-fan-out";
 import { openDirectory, recentLag } from "./server-nodes";
 import type { DirectoryParts } from "./server-nodes";
 import type { Cache } from "./storage/cache";
@@ -31,7 +32,7 @@ import type { ClusterNodes } from "./transport/cluster-nodes";
 import { createHttp } from "./transport/http";
 import type { HandleHttp, Readiness } from "./transport/http";
 import { errorResponse } from "./transport/http-errors";
-import { Hub } from "./transport/hub";
+import type { Hub } from "./transport/hub";
 import { listen } from "./transport/listen";
 import type { Listening, SharedPort } from "./transport/listen";
 import { createOperatorCheck } from "./transport/operators";
@@ -231,8 +232,12 @@ async function compose(config: Config, overrides: ServerOverrides, opening: Asyn
   opening.defer(() => cache.close());
   const others = cache.shared ? new OtherNodes({ cache, clock: systemClock, meter: metrics }) : null;
   if (others !== null) opening.defer(() => others.stop());
-  const hub = new Hub({ clock: systemClock, log, meter: metrics, settings: config, others });
-  const cluster = await joinCluster({ config, log, metrics, store, openNats: overrides.openNats }, stage, opening);
+  const joined = await joinCluster({ config, log, metrics, store, openNats: overrides.openNats }, stage, opening);
+  const fanOut = openFanOut(
+    { config, log, metrics, store, router, others, cluster: joined, node: () => stage.node },
+    opening,
+  );
+  const { hub, gateway, interest, cluster } = fanOut;
   const sockets = createSocketServer({
     config,
     clock: systemClock,
@@ -241,6 +246,7 @@ async function compose(config: Config, overrides: ServerOverrides, opening: Asyn
     hub,
     router,
     store,
+    interest,
     verifyToken: signIn.verify,
     server: `parley ${version}`,
   });
@@ -258,7 +264,7 @@ async function compose(config: Config, overrides: ServerOverrides, opening: Asyn
     log,
   });
   const lag = recentLag();
-  return { config, log, metrics, store, cache, signIn, hub, gateway: hub, cluster, router, sockets, http, stage, lag };
+  return { config, log, metrics, store, cache, signIn, hub, gateway, cluster, router, sockets, http, stage, lag };
 }
 
 function readinessOf(stage: Stage, store: Store): Readiness {

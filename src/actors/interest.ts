@@ -36,8 +36,6 @@ export interface OwnedView {
   epochOf(partition: number): Epoch | null;
   /** As {@link import("./placement").Placement.mayAnswer}. */
   mayAnswer(partition: number): boolean;
-  /** Nodes in the cluster, this one included. */
-  members(): number;
 }
 
 /** Looks at activations of this node. */
@@ -61,20 +59,16 @@ export interface InterestMeter {
   ignored(what: "malformed" | "unwanted" | "unknown" | "late"): void;
 }
 
-/** What the store says of a conversation, for {@link Looks.standing}. */
-export interface StoredRow {
-  /** At or below the stored head; at it where the conversation is closed. */
-  readonly headSeq: Seq;
-  /** Seq of the person's latest join; null where nobody is going to be subscribed by it. */
-  readonly joinSeq: Seq | null;
-}
-
 /**
  * What was learnt of conversations before their rows were read, and whether it still holds. Made for one person and a moment;
  * local to this node it costs nothing and holds for ever.
  */
 export interface Looks {
-  standing(conversation: ConversationId, user: UserId, stored: StoredRow | null): Standing;
+  /**
+   * @param headSeq of the stored row; a lower one where it is not known
+   * @param joinSeq the person's latest join; null where nobody is going to be subscribed by it
+   */
+  standing(conversation: ConversationId, user: UserId, headSeq: Seq, joinSeq: Seq | null): Standing;
   /** Whether an owner's answer still holds: nothing was committed since that will not be received here. */
   holds(conversation: ConversationId, user: UserId, part: RowPart): boolean;
   /** A row with this head is shown in this step: what is received from here on begins behind it. */

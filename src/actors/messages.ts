@@ -95,6 +95,8 @@ export interface MembershipTell {
  * `sentSince` counts the person's counted entries after `head.totalsThrough` of the same moment.
  */
 export interface ConversationPeek {
+  /** The last committed seq; 0 while the conversation does not exist. */
+  readonly headSeq: Seq;
   /** Null for who is not a member now. */
   peek(user: UserId): {
     readonly info: InfoTuple;

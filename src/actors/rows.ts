@@ -1,12 +1,13 @@
 // Rows: one conversation as its member sees it, from the store where it is closed and from its owner where it is open.
 // Owned by the composition, used by sessions and the hub; keeps G5 and G12: an open row's numbers are never taken from the store.
 import { AppError, toAppError } from "../lib/errors";
-import type { ConversationId, UserId } from "../protocol/ids";
+import type { ConversationId, UserId, UserSeq } from "../protocol/ids";
 import type { MarkTuple, RowTuple, SettingsTuple } from "../protocol/operations";
 import { unreadOf } from "../protocol/unread";
 import type { Mark } from "../protocol/unread";
 import type { Store, SyncRow } from "../storage/store";
 import type { Router } from "./actor";
+import type { InterestView, Looks } from "./interest";
 import type { ConversationPeek, RowPart, UserAsk } from "./messages";
 
 /** What a conversation's activation on this node says of one member at this moment. */
@@ -17,11 +18,13 @@ export type Peeked = NonNullable<ReturnType<ConversationPeek["peek"]>>;
  * - `active`: `seen` is its committed state; null for who is not a member
  * - `recent`: it was active moments ago, so what was read of it from the store may be old
  * - `quiet`: neither; the store is right where it says closed
+ * - `away`: it lives on another node, which has not answered, or may have gone on unheard
  */
 export type Standing =
   | { readonly state: "active"; readonly seen: Peeked | null }
   | { readonly state: "recent" }
-  | { readonly state: "quiet" };
+  | { readonly state: "quiet" }
+  | { readonly state: "away" };
 
 const recent: Standing = { state: "recent" };
 const quiet: Standing = { state: "quiet" };
@@ -33,10 +36,49 @@ const settleTries = 4;
 export class RowSource {
   readonly #router: Router;
   readonly #store: Store;
+  readonly #interest: InterestView | null;
+  /** What holds on this node alone: looked at afresh each time, and received without being asked for. */
+  readonly #here: Looks = {
+    standing: (conversation, user) => this.standing(conversation, user),
+    holds: (conversation, user, part) => this.holds(conversation, user, part),
+    shows: () => undefined,
+  };
 
-  constructor(router: Router, store: Store) {
+  /** @param interest in what lives on other nodes; null: there are none */
+  constructor(router: Router, store: Store, interest: InterestView | null = null) {
     this.#router = router;
     this.#store = store;
+    this.#interest = interest;
+  }
+
+  /** Looks at conversations whose rows are about to be read or asked for, so that what happens from here on is heard of. */
+  look(user: UserId, conversations: readonly ConversationId[], timeoutMs: number): Looks | Promise<Looks> {
+    return this.#interest?.look(user, conversations, timeoutMs) ?? this.#here;
+  }
+
+  /** As {@link RowSource.look}, at a page of a person's conversations, or at all from beyond `after` (`limit` null). */
+  lookAhead(
+    user: UserId,
+    after: ConversationId | null,
+    limit: number | null,
+    timeoutMs: number,
+  ): Looks | Promise<Looks> {
+    const interest = this.#interest;
+    if (interest === null) return this.#here;
+    return interest.conversationsOf(user).then((all) => {
+      const from = after === null ? all : all.filter((conversation) => conversation > after);
+      return interest.look(user, limit === null ? from : from.slice(0, limit), timeoutMs);
+    });
+  }
+
+  /** In a cluster: the person's owner knows that they are here, so that nothing of their feed is missed. Null: nobody else need know. */
+  arrive(user: UserId, timeoutMs: number): Promise<void> | null {
+    return this.#interest?.arrive(user, timeoutMs) ?? null;
+  }
+
+  /** The person's feed was read up to here, after {@link RowSource.arrive}. */
+  feedAt(user: UserId, userSeq: UserSeq): void {
+    this.#interest?.feedAt(user, userSeq);
   }
 
   standing(conversation: ConversationId, user: UserId): Standing {
@@ -84,12 +126,17 @@ export class RowSource {
     use: (part: RowPart | null, settings: SettingsTuple) => T,
   ): Promise<T> {
     for (let tries = 0; tries < settleTries; tries++) {
+      const ahead = this.look(user, [conversation], timeoutMs);
+      const looks = ahead instanceof Promise ? await ahead : ahead;
+      if (ahead !== looks && looks.standing(conversation, user, 0, null).state === "away") break;
       const part = await this.ask(conversation, user, timeoutMs);
       if (part === null) return use(null, noSettings);
       const settings = await this.settingsNow(user, conversation, timeoutMs);
-      if (this.holds(conversation, user, part)) return use(part, settings);
+      if (!looks.holds(conversation, user, part)) continue;
+      looks.shows(conversation, part.head[0]);
+      return use(part, settings);
     }
-    throw new AppError("store_unavailable", "the conversation is too busy to be read");
+    throw new AppError("store_unavailable", "the conversation is too busy, or too far away, to be read");
   }
 
   /** The person's settings of conversations, as their stored feed has them: older by what is on its way. */

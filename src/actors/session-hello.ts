@@ -7,7 +7,7 @@ import { protocolVersion } from "../protocol/frames";
 import type { DeviceId } from "../protocol/ids";
 import { limits } from "../protocol/limits";
 import type { Args, Results } from "../protocol/operations";
-import type { UserAsk } from "./messages";
+import type { SignedIn, UserAsk } from "./messages";
 import { answered } from "./session-world";
 import type { Call, ProvenToken, SessionHandle, SessionWorld } from "./session-world";
 
@@ -77,10 +77,15 @@ async function enter(
     session.end("tooManyConnections", 30_000);
     throw new AppError("overloaded", "too many connections", { retryAfterMs: 30_000 });
   }
+  const { rows } = session.world;
+  // In a cluster: from here on a sign-out reaches this node, before it is asked whether there was one.
+  const arriving = rows.arrive(proven.user, timeoutMs);
+  if (arriving !== null) await arriving;
   do {
     session.doubted = false;
-    await signIn(session, proven, device, platform, timeoutMs);
+    const { userSeq } = await signIn(session, proven, device, platform, timeoutMs);
     assertHere(session);
+    rows.feedAt(proven.user, userSeq);
   } while (session.doubted);
 }
 
@@ -90,9 +95,9 @@ async function signIn(
   device: DeviceId,
   platform: string | null,
   timeoutMs: number,
-): Promise<void> {
+): Promise<SignedIn> {
   const ask: UserAsk = { op: "signIn", device, platform, issuedAt };
-  await world.router.ask("user", user, ask, timeoutMs);
+  return (await world.router.ask("user", user, ask, timeoutMs)) as SignedIn;
 }
 
 /** The connection may have gone while something was awaited. */

@@ -44,7 +44,7 @@ class World {
     const meter = createMetrics();
     const world = {
       clock: systemClock, entrance: new Entrance({ clock: systemClock, settings: config, meter }), log: silentLog(), meter, settings: config, router, directory,
-      store: { generation: "one" }, verifyToken: () => this.proof, server: "parley/test",
+      store: { generation: "one" }, rows: { arrive: () => null, feedAt: () => undefined }, verifyToken: () => this.proof, server: "parley/test",
     }; // biome-ignore format: one object
     this.session = new Session(world as unknown as SessionWorld, line as never);
   }

@@ -8,8 +8,10 @@ import { limits } from "../protocol/limits";
 import type { Results, RowTuple, SettingsTuple, TotalsTuple } from "../protocol/operations";
 import { unreadOf } from "../protocol/unread";
 import type { EntryRow, SyncCount, SyncPage, SyncRow } from "../storage/store";
+import type { Looks } from "./interest";
 import type { RowPart } from "./messages";
 import { peekedPart, toRow, unreadOfPart } from "./rows";
+import type { Standing } from "./rows";
 import type { SessionWorld } from "./session-world";
 
 /** Bytes of a sync answer that rows may take; missed entries take what they leave. */
@@ -71,33 +73,37 @@ type Taken = Shown | "gone" | "pending";
 export async function gatherPage<T>(world: SessionWorld, request: PageRequest, use: (page: Page) => T): Promise<T> {
   const startedAt = world.clock.monotonic();
   const { user, after, limit, withTotals, positions } = request;
+  // In a cluster interest comes before reading: what happens from here on is heard of.
+  const ahead = world.rows.lookAhead(user, after, withTotals ? null : limit, request.askMs);
+  const looks = ahead instanceof Promise ? await ahead : ahead;
   const page = await world.store.readSync(user, after, limit, withTotals);
   const build = (asked: Asked, missed: Missed): Page => {
     if (world.clock.monotonic() - startedAt > gatherMs)
       throw new AppError("store_unavailable", "reading took too long", { retryAfterMs: 1000 });
-    return new PageBuilder(world, user, asked, request.countsOnly !== null).build(page, missed, withTotals);
+    return new PageBuilder(world, user, looks, asked, request.countsOnly !== null).build(page, missed, withTotals);
   };
   if (positions.size === 0) {
     // Mostly every row can be taken as it stands, at the first look.
     const atOnce = build(new Map(), new Map());
     if (atOnce.pending.length === 0) return use(atOnce);
   }
-  const asked = await askOwners(world, user, toAsk(world, user, page), request.askMs);
-  return use(build(asked, await readMissed(world, request, page.rows, asked)));
+  const asked = await askOwners(world, user, toAsk(looks, user, page), request.askMs);
+  return use(build(asked, await readMissed(world, looks, request, page.rows, asked)));
 }
 
 /** Conversations that the store cannot speak for: left open by an owner, or active until a moment ago. */
-function toAsk(world: SessionWorld, user: UserId, page: SyncPage): readonly ConversationId[] {
+function toAsk(looks: Looks, user: UserId, page: SyncPage): readonly ConversationId[] {
   const found = new Set<ConversationId>();
-  const look = (conversation: ConversationId, open: boolean, through: Seq): void => {
-    const standing = world.rows.standing(conversation, user);
+  const look = ({ conversation, open, totalsThrough: through }: SyncCount, standing: Standing): void => {
+    // Nobody that could be asked: it follows once somebody can.
+    if (standing.state === "away") return;
     const known =
       standing.state === "active" ? standing.seen?.totalsThrough === through : standing.state === "quiet" && !open;
     const gone = standing.state === "active" && standing.seen === null;
     if (!known && !gone && found.size < askedMax) found.add(conversation);
   };
-  for (const row of page.rows) if (row.row) look(row.conversation, row.open, row.totalsThrough);
-  for (const count of page.counts) look(count.conversation, count.open, count.totalsThrough);
+  for (const row of page.rows) if (row.row) look(row, standingOf(looks, user, row));
+  for (const count of page.counts) look(count, countStanding(looks, user, count));
   return [...found];
 }
 
@@ -124,6 +130,7 @@ async function askOwners(
 /** Entries after the client's positions, where they are few enough. */
 async function readMissed(
   world: SessionWorld,
+  looks: Looks,
   { positions, user, countsOnly }: PageRequest,
   rows: readonly SyncRow[],
   asked: Asked,
@@ -132,7 +139,7 @@ async function readMissed(
   const wanted = rows.flatMap((row) => {
     const { conversation, floor } = row;
     const position = positions.get(conversation);
-    const headSeq = headKnown(world, user, row, asked);
+    const headSeq = headKnown(looks, user, row, asked);
     if (position === undefined || position >= headSeq) return [];
     const from = Math.max(position + 1, floor);
     const limit = headSeq - from + 1;
@@ -145,9 +152,19 @@ async function readMissed(
   return new Map(wanted.map(({ conversation }, i) => [conversation, ranges[i]?.entries ?? []]));
 }
 
+function standingOf(looks: Looks, user: UserId, { conversation, headSeq, join }: SyncRow): Standing {
+  return looks.standing(conversation, user, headSeq, join.seq);
+}
+
+/** Nobody is subscribed by a count; where a conversation is closed, its totals reach to its head. */
+function countStanding(looks: Looks, user: UserId, { conversation, totalsThrough }: SyncCount): Standing {
+  return looks.standing(conversation, user, totalsThrough, null);
+}
+
 /** The highest head that anybody tells: the stored one of an open conversation may lag behind its owner's. */
-function headKnown(world: SessionWorld, user: UserId, { conversation, headSeq }: SyncRow, asked: Asked): Seq {
-  const standing = world.rows.standing(conversation, user);
+function headKnown(looks: Looks, user: UserId, row: SyncRow, asked: Asked): Seq {
+  const { conversation, headSeq } = row;
+  const standing = standingOf(looks, user, row);
   const seen = standing.state === "active" ? standing.seen?.head[0] : null;
   return Math.max(headSeq, asked.get(conversation)?.head[0] ?? 0, seen ?? 0);
 }
@@ -166,6 +183,7 @@ interface Shown {
 class PageBuilder {
   readonly #world: SessionWorld;
   readonly #user: UserId;
+  readonly #looks: Looks;
   readonly #asked: Asked;
   /** Whether it matters how many members a conversation has. */
   readonly #counting: boolean;
@@ -174,9 +192,10 @@ class PageBuilder {
   readonly #pending = new Set<ConversationId>();
   #bytesLeft = limits.frameBytesMax - frameBytes - pendingMax * idBytes;
 
-  constructor(world: SessionWorld, user: UserId, asked: Asked, counting: boolean) {
+  constructor(world: SessionWorld, user: UserId, looks: Looks, asked: Asked, counting: boolean) {
     this.#world = world;
     this.#user = user;
+    this.#looks = looks;
     this.#asked = asked;
     this.#counting = counting;
   }
@@ -186,6 +205,7 @@ class PageBuilder {
     const next = this.#showRows(page, shown);
     // Before `pending` is read: totals find more of them.
     const totals: TotalsTuple = withTotals ? this.#totals(page) : [0, 0];
+    for (const { conversation, headSeq } of shown) this.#looks.shows(conversation, headSeq);
     return {
       userSeq: page.user?.userSeq ?? 0,
       rows: shown.map(({ encoded }) => encoded as unknown as RowTuple),
@@ -221,18 +241,15 @@ class PageBuilder {
   /** A row as it stands now, from whoever may speak for it. */
   #take(row: SyncRow): Taken {
     const { conversation } = row;
-    const standing = this.#world.rows.standing(conversation, this.#user);
+    const standing = standingOf(this.#looks, this.#user, row);
     const asked = this.#asked.get(conversation);
     if (standing.state === "active") {
       if (standing.seen === null) return "gone";
-      const fits = asked && asked.head[0] === standing.seen.head[0] ? asked : null;
-      const part = peekedPart(row, standing.seen) ?? fits;
-      return part ? shownOf(row, part) : "pending";
-    }
-    if (asked === null) return "gone";
-    if (standing.state === "recent") return "pending";
-    if (asked !== undefined) return shownOf(row, asked);
-    if (row.open) return "pending";
+      const part = peekedPart(row, standing.seen);
+      if (part) return shownOf(row, part);
+    } else if (asked === null) return "gone";
+    if (asked && this.#looks.holds(conversation, this.#user, asked)) return shownOf(row, asked);
+    if (standing.state !== "quiet" || asked || row.open) return "pending";
     if (row.row === null) return this.#dangling();
     const { headSeq, floor } = row;
     const memberCount = this.#counting ? memberCountOf(row.row) : 0;
@@ -260,7 +277,7 @@ class PageBuilder {
   /** Unread of a conversation that is not on this page; null where it is not known or no membership. */
   #count(count: SyncCount): number | null {
     const { conversation, cursor } = count;
-    const standing = this.#world.rows.standing(conversation, this.#user);
+    const standing = countStanding(this.#looks, this.#user, count);
     const asked = this.#asked.get(conversation);
     if (standing.state === "active") {
       const { seen } = standing;
@@ -270,10 +287,9 @@ class PageBuilder {
         const myTotal = count.myTotal + seen.sentSince;
         return unreadOf({ headOrdinal: seen.head[1], myTotal, cursor, join: { seq, ordinal, own } });
       }
-      if (asked && asked.head[0] === seen.head[0]) return unreadOfPart(asked);
     } else if (asked === null) return null;
-    else if (standing.state === "quiet" && asked) return unreadOfPart(asked);
-    else if (standing.state === "quiet" && !count.open) return unreadOf(count);
+    if (asked && this.#looks.holds(conversation, this.#user, asked)) return unreadOfPart(asked);
+    if (standing.state === "quiet" && !asked && !count.open) return unreadOf(count);
     if (this.#pending.size < pendingMax) this.#pending.add(conversation);
     return null;
   }

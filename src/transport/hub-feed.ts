@@ -3,6 +3,7 @@
 import { noSettings, toRow } from "../actors/rows";
 import { pushLateRows } from "../actors/rows-late";
 import type { RowSource } from "../actors/rows";
+import type { Looks } from "../actors/interest";
 import type { RowPart } from "../actors/messages";
 import { sessionLimits } from "../actors/session-world";
 import type { SessionHandle } from "../actors/session-world";
@@ -25,6 +26,7 @@ interface Told {
   readonly conversation: ConversationId;
   readonly part: RowPart;
   readonly row: Encoded;
+  readonly looks: Looks;
 }
 
 /** One person's feed on this node. Exists while pushes wait. */
@@ -99,13 +101,15 @@ export class PersonFeed {
     const added = new Set(changes.flatMap((change) => (isAdded(change) ? [change[2] as ConversationId] : [])));
     if (added.size === 0) return [];
     try {
+      const ahead = this.#rows.look(this.#user, [...added], sessionLimits.rowMs);
+      const looks = ahead instanceof Promise ? await ahead : ahead;
       const settings = await this.#rows.settings(this.#user, [...added]);
       return await Promise.all(
         [...added].map(async (conversation) => {
           const part = await this.#rows.ask(conversation, this.#user, sessionLimits.rowMs).catch(() => undefined);
           if (part === null || part === undefined) return part === null ? [] : [conversation];
           const row = toRow(conversation, part, settings.get(conversation) ?? noSettings);
-          return [{ conversation, part, row: new Encoded(encode(row)) }];
+          return [{ conversation, part, row: new Encoded(encode(row)), looks }];
         }),
       ).then((all) => all.flat());
     } catch (error) {
@@ -154,10 +158,11 @@ export class PersonFeed {
     let bytes = 0;
     for (const one of told) {
       if (typeof one === "string") late.push(one);
-      else if (!this.#rows.holds(one.conversation, this.#user, one.part)) late.push(one.conversation);
+      else if (!one.looks.holds(one.conversation, this.#user, one.part)) late.push(one.conversation);
       else if (bytes + one.row.bytes.length > rowBytesMax) late.push(one.conversation);
       else {
         bytes += one.row.bytes.length;
+        one.looks.shows(one.conversation, one.part.head[0]);
         shown.push(one);
       }
     }

@@ -3,6 +3,7 @@
 import type { Server, ServerWebSocket, WebSocketHandler } from "bun";
 import type { Router } from "../actors/actor";
 import { Entrance } from "../actors/entrance";
+import type { InterestView } from "../actors/interest";
 import { RowSource } from "../actors/rows";
 import { Session } from "../actors/session";
 import type { SessionMeter, SessionWorld } from "../actors/session-world";
@@ -30,6 +31,8 @@ export interface SocketServerDeps {
   readonly router: Router;
   readonly store: Store;
   readonly verifyToken: SessionWorld["verifyToken"];
+  /** Interest in what lives on other nodes; absent or null where there are none. */
+  readonly interest?: InterestView | null;
   /** Name and version, for hello. */
   readonly server: string;
   /** Collects garbage now; called in a quiet moment after many came or went. Absent: the runtime's own. */
@@ -100,7 +103,7 @@ export class SocketServer {
     this.#deps = deps;
     this.#outbox = new Outbox(clock, meter, config.connections.slowConsumerBytes);
     this.#admission = new Admission(config);
-    const rows = new RowSource(router, store);
+    const rows = new RowSource(router, store, deps.interest ?? null);
     const entrance = new Entrance({ clock, settings: config, meter });
     const common = { clock, log, meter, settings: config, router, store, rows, verifyToken, server };
     this.#world = { ...common, directory: hub, entrance };

@@ -1,0 +1,80 @@
+// The hub as the cluster's gateway sees it: the sessions of this node, and the ways to send some of them to look afresh.
+// Made by the composition of a node in a cluster.
+import type { SessionsHere } from "../actors/interest";
+import type { SessionHandle } from "../actors/session-world";
+import type { ConversationId, UserId } from "../protocol/ids";
+import type { FeedTuple } from "../protocol/operations";
+import type { Hub } from "./hub";
+import { counterTopic } from "./hub-counters";
+
+/** Subscriptions looked at for those who receive one of several conversations; where there were more, everybody is meant. */
+const looksMax = 1_000_000;
+
+/** See the head of this file. */
+export class HubSessions implements SessionsHere {
+  readonly #hub: Hub;
+
+  constructor(hub: Hub) {
+    this.#hub = hub;
+  }
+
+  publish(conversation: ConversationId, frame: Uint8Array): void {
+    this.#hub.publish(conversation, frame);
+  }
+
+  toUser(user: UserId, frame: Uint8Array): void {
+    this.#hub.toUser(user, frame);
+  }
+
+  dropInterest(conversation: ConversationId, users: readonly UserId[]): void {
+    this.#hub.dropInterest(conversation, users);
+  }
+
+  feedChanged(user: UserId, changes: readonly FeedTuple[]): void {
+    this.#hub.feedChanged(user, changes);
+  }
+
+  signedOut(user: UserId, device: string | null): void {
+    this.#hub.signedOut(user, device);
+  }
+
+  interestedIn(conversation: ConversationId): number {
+    return this.#hub.interestedIn(conversation);
+  }
+
+  isHere(user: UserId): boolean {
+    for (const _ of this.#hub.sessionsOf(user)) return true;
+    return false;
+  }
+
+  endReceivers(conversations: ReadonlySet<ConversationId>, withinMs: number): void {
+    const isMany = conversations.size * this.#hub.sessions > looksMax;
+    for (const session of [...this.#hub.everybody()])
+      if (isMany || receivesOne(session, conversations)) session.end("goingAway", within(withinMs));
+  }
+
+  endDevice(user: UserId, device: string | null, withinMs: number): void {
+    for (const session of [...this.#hub.sessionsOf(user)])
+      if (device === null || session.device === device) sendAway(session, withinMs);
+  }
+
+  doubted(user: UserId | null, withinMs: number): void {
+    const sessions = user === null ? this.#hub.everybody() : this.#hub.sessionsOf(user);
+    for (const session of [...sessions]) session.resync(withinMs);
+  }
+}
+
+/** One that is being checked is checked again. */
+function sendAway(session: SessionHandle, withinMs: number): void {
+  if (session.state === "verifying") session.doubted = true;
+  else session.end("goingAway", within(withinMs));
+}
+
+function receivesOne({ line }: SessionHandle, conversations: ReadonlySet<ConversationId>): boolean {
+  for (const one of conversations) if (line.isSubscribed(one) || line.isSubscribed(counterTopic(one))) return true;
+  return false;
+}
+
+function within(withinMs: number): number {
+  return Math.floor(Math.random() * withinMs);
+}
