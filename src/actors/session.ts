@@ -69,7 +69,8 @@ export class Session implements SessionHandle {
   /** Looks at the clock: called about once a second for every session by the transport's one sweep. */
   tick(): void {
     const { clock, settings } = this.world;
-    if (this.state === "new" || this.state === "verifying") {
+    // While hello is checked, or waits for its turn, the client is not to blame; both end by themselves.
+    if (this.state === "new") {
       if (clock.monotonic() - this.#openedAt > settings.connections.helloTimeoutMs) this.end("helloTimeout");
     } else if (this.state === "open" && this.expiresAt !== null) {
       const left = this.expiresAt - clock.now();
