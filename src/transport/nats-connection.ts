@@ -140,7 +140,10 @@ export class NatsLink {
     this.#complaints.push(listener);
   }
 
-  /** False: not taken, as nothing stands, too much waits, or the server takes no message as large. */
+  /**
+   * False: not taken, as nothing stands, too much waits, or the server takes no message as large. What is taken is read until the
+   * end of this turn: nobody may change it. @param marks headers of a request
+   */
   publish(subject: string, bytes: Uint8Array, reply?: string, marks?: Readonly<Record<string, string>>): boolean {
     if (!this.#connected) return false;
     const waiting = this.#sent - this.#confirmed;
@@ -149,10 +152,8 @@ export class NatsLink {
       return false;
     }
     try {
-      this.#nats.publish(subject, bytes, {
-        ...(reply ? { reply } : {}),
-        ...(marks ? { headers: headersOf(marks) } : {}),
-      });
+      if (reply === undefined) this.#nats.publish(subject, bytes);
+      else this.#nats.publish(subject, bytes, marks ? { reply, headers: headersOf(marks) } : { reply });
     } catch {
       // Closed, or larger with its headers than the server takes.
       this.#refused += 1;
@@ -215,6 +216,8 @@ export class NatsLink {
       this.log.error({ err }, "NATS's client failed");
     }
     this.#lost();
+    if (!this.#closed)
+      this.log.fatal("NATS's client has given up; this node reaches no other until it is started anew");
   }
 
   #heard(status: Status): void {
@@ -229,6 +232,10 @@ export class NatsLink {
         return;
       case "reconnect":
         this.#back();
+        return;
+      // Once a second.
+      case "ping":
+        if (this.#sent > this.#confirmed && !this.#following) void this.#follow();
         return;
       case "error":
         this.#refusedBy(status.error.message);
@@ -289,7 +296,8 @@ export class NatsLink {
   async #follow(): Promise<void> {
     this.#following = true;
     try {
-      while (this.#sent - this.#confirmed > natsLimits.bytesUnconfirmed) await this.#confirm();
+      do await this.#confirm();
+      while (this.#sent - this.#confirmed > natsLimits.bytesUnconfirmed);
     } catch {
       // The connection was lost, and what waited with it.
     }
