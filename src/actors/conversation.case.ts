@@ -73,6 +73,15 @@ export interface WorldOptions {
   readonly clock?: Clock;
 }
 
+const limits = { mailboxMax: 1000, idleMs: 60_000, activeMax: 1000 };
+
+/** The built-in types and two more: one whose new members see nothing older, one of three members at most. */
+function conversationTypes(): ReadonlyMap<string, ConversationType> {
+  const secret = { ...(builtInTypes.group as ConversationType), historyForNewMembers: false };
+  const small = { ...(builtInTypes.group as ConversationType), membersMax: 3 };
+  return new Map(Object.entries({ ...builtInTypes, secret, small }));
+}
+
 /** One node of both kinds of actors. */
 export async function world(options: WorldOptions = {}) {
   const { fault = () => null, conversationsPerUserMax = 10_000, clock = systemClock } = options;
@@ -85,31 +94,17 @@ export async function world(options: WorldOptions = {}) {
   const fenced: string[] = [];
   const onFenced = (kind: string) => () => void fenced.push(kind);
   const onFault = (_: string, error: unknown) => void faults.push((error as Error).message);
-  const secret = { ...(builtInTypes.group as ConversationType), historyForNewMembers: false };
-  const small = { ...(builtInTypes.group as ConversationType), membersMax: 3 };
-  const types = new Map(Object.entries({ ...builtInTypes, secret, small }));
-  const limits = { mailboxMax: 1000, idleMs: 60_000, activeMax: 1000 };
+  const types = conversationTypes();
   const reopen = (conversation: string): boolean =>
     state.router.tellHere("conversation", conversation, { op: "reopen" });
+  const deps = { store, gateway, clock, conversationsPerUserMax };
   const start = () =>
     startLocalRouter({
       store,
       clock,
       kinds: [
-        conversationKind(
-          {
-            store,
-            gateway,
-            types,
-            clock,
-            reopen,
-            onFault,
-            conversationsPerUserMax,
-            onFenced: onFenced("conversation"),
-          },
-          limits,
-        ),
-        userKind({ store, gateway, clock, reopen: () => true, onFenced: onFenced("user") }, limits),
+        conversationKind({ ...deps, types, reopen, onFault, onFenced: onFenced("conversation") }, limits),
+        userKind({ ...deps, reopen: () => true, onFenced: onFenced("user") }, limits),
       ],
       events: { failed: (...what) => gateway.trace.push(`failed ${what}`), dropped: () => undefined },
       onSteppedDown: () => undefined,

@@ -1,5 +1,6 @@
 // `parley nodes` and `parley drain NODE`: the nodes of the cluster, by the server API of any of them.
 import type { Config } from "../lib/settings";
+import type { ListedNode, NodeReport } from "../transport/cluster-nodes";
 import { defaultUser, addressOf } from "./connect";
 import { CommandFailure, exitCodes, readConfig, reasonOf } from "./context";
 import type { CommandContext, CommonOptions } from "./context";
@@ -17,35 +18,11 @@ export interface DrainOptions extends NodesOptions {
   readonly wait?: boolean;
 }
 
-/** What the server API says of nodes, as far as it is shown; a later release may say more. */
+/** What the server API says of nodes; that of a later release may say more. */
 interface Nodes {
   readonly self: string;
   readonly unclaimed: number;
   readonly nodes: readonly ListedNode[];
-}
-
-interface ListedNode {
-  readonly id: string;
-  readonly claims: number;
-  readonly report: NodeReport | null;
-}
-
-interface NodeReport {
-  readonly name: string;
-  readonly host: string;
-  readonly version: string;
-  readonly uptimeSeconds: number;
-  readonly state: string;
-  readonly ready: boolean;
-  readonly reason: string | null;
-  readonly adminUrl: string | null;
-  readonly natsConnected: boolean;
-  readonly featureLevel: number;
-  readonly sessions: number;
-  readonly actors: number;
-  readonly asksWaiting: number;
-  readonly lagMs: number;
-  readonly owned: readonly (readonly [partition: number, epoch: number])[];
 }
 
 /** Life of the token made for one request, seconds. */
