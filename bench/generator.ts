@@ -1,5 +1,6 @@
 // The load generator's process: one plan as its argument, one JSON line per outcome.
 import { runLargeMake, runLargeUse } from "./large-room-load";
+import { runLargeLooked } from "./large-room-looked";
 import type { Plan } from "./plan";
 import { runRooms } from "./rooms-load";
 import { runSeed } from "./seed-load";
@@ -28,6 +29,8 @@ async function run(plan: Plan): Promise<void> {
       return runStorm(plan, report);
     case "largeUse":
       return runLargeUse(plan, report);
+    case "largeLooked":
+      return runLargeLooked(plan, report);
   }
 }
 

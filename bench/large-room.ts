@@ -2,6 +2,7 @@
 import { figure } from "./figures";
 import type { Figure } from "./figures";
 import type { LargeMade, LargeUsed } from "./large-room-load";
+import type { LargeLooked } from "./large-room-looked";
 import type { Plan } from "./plan";
 import { generate, startParley, temporaryFolder } from "./processes";
 import type { Say } from "./rooms-benches";
@@ -10,6 +11,8 @@ const members = 10_000;
 const watching = 100;
 const readers = 1000;
 const rounds = 5;
+/** Of those connected, so many have the conversation open, where the others receive counters. */
+const looked = { connected: 5_000, looking: 10, rates: [1, 20], seconds: 10 } as const;
 const prefix = "m";
 
 /** Makes the conversation; then, the server started anew, activates it, sends in it beside one of ten, and marks it read. */
@@ -20,6 +23,11 @@ export async function benchLargeRoom(say: Say): Promise<readonly Figure[]> {
   const { conversation } = made;
   const use = { kind: "largeUse", members, watching, prefix, conversation, readers, rounds } as const;
   const used = await onParley<LargeUsed>(folder.path, use, say);
+  const lookedAt = await onParley<LargeLooked>(
+    folder.path,
+    { kind: "largeLooked", prefix, conversation, ...looked },
+    say,
+  );
   const { large, small } = used;
   if (large.faults + small.faults > 0) throw new Error("a load had faults");
   const perDelivery = (one: typeof large): number => (one.serverCpu * 1e6) / Math.max(1, one.deliveriesPerSecond);
@@ -44,6 +52,13 @@ export async function benchLargeRoom(say: Say): Promise<readonly Figure[]> {
       cpuUsPerOp: used.cpuUsPerMark,
       load: `${readers} readers, a message a second`,
     }),
+    ...looked.rates.map((rate, i) =>
+      figure("large-looked", {
+        ours: lookedAt.looked[i] as number,
+        baseline: lookedAt.all[i] as number,
+        load: `${looked.connected} connected, ${looked.looking} have it open; ${rate} messages a second; baseline: all receive entries`,
+      }),
+    ),
   ];
 }
 

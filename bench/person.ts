@@ -38,9 +38,15 @@ export class Person {
   private constructor() {}
 
   /** Connects; signs in unless the target is the raw server. */
-  static async connect(target: Target, user: string, heard: Heard = deaf, query = ""): Promise<Person> {
+  static async connect(
+    target: Target,
+    user: string,
+    heard: Heard = deaf,
+    query = "",
+    capabilities: readonly string[] = [],
+  ): Promise<Person> {
     const person = await Person.#open(target, user, heard, query);
-    if (!target.raw) await person.ask("hello", [1, signToken(user, target.secret), "bench"]);
+    if (!target.raw) await person.ask("hello", [1, signToken(user, target.secret), "bench", null, capabilities]);
     return person;
   }
 

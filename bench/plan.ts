@@ -106,6 +106,20 @@ export interface StormPlan {
   readonly deadlineSeconds: number;
 }
 
+/** Sends to the conversation that a {@link LargeMakePlan} made while many are connected and few look at it. */
+export interface LargeLookedPlan {
+  readonly kind: "largeLooked";
+  readonly target: Target;
+  readonly prefix: string;
+  readonly conversation: string;
+  /** Connections, beside the sender's, and how many of them have the conversation open. */
+  readonly connected: number;
+  readonly looking: number;
+  /** Messages a second, one measurement each. */
+  readonly rates: readonly number[];
+  readonly seconds: number;
+}
+
 export type Plan =
   | RoomsPlan
   | SessionsPlan
@@ -114,6 +128,7 @@ export type Plan =
   | SeedPlan
   | LargeMakePlan
   | LargeUsePlan
+  | LargeLookedPlan
   | StormPlan;
 
 /** One server process. */

@@ -100,7 +100,8 @@ test("entries that wait for a gap are counted although the gap is fetched no mor
   leave();
   await opening(socket);
   socket.refuse(gap, ["store_unavailable", "later", "retry", null, null]);
-  await settle();
+  await at.clock.advance(20_000);
+  expect(await socket.hasAsked("entries")).toBe(false);
   expect([seqs(at), shown(at)?.headSeq, shown(at)?.unread]).toEqual([[], 9, 6]);
 });
 
