@@ -88,9 +88,10 @@ export class ClusterInbox implements PlacementHost {
     const { system, bus, listener, meter, clock } = this.#options;
     const beganAt = clock.monotonic();
     const subscription = this.#subscriptions.get(partition);
+    const isOurs = (): boolean => this.#subscriptions.get(partition) === subscription; // not dropped, or begun again
     await subscription?.drain();
-    await system.release(partition, times.releaseMs);
-    if (this.#subscriptions.get(partition) !== subscription) return; // dropped, or begun again, meanwhile
+    if (isOurs()) await system.release(partition, times.releaseMs);
+    if (!isOurs()) return;
     this.#subscriptions.delete(partition);
     listener.lost(partition, true);
     // What its actors said last is with the server before anybody hears of another owner.

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { partitionOf } from "../lib/hash";
 import { world } from "./system.case";
 
 test("an idle actor is passivated after its time without a message, and remembered for ten seconds", () => {
@@ -177,4 +178,40 @@ test("where this node owns nothing, asks are answered retryable without an activ
 
   expect(trace).toEqual(["a dropped 1: stopped", "a! shutting_down"]);
   expect(system.stats().kinds.conversation?.cells).toBe(0);
+});
+
+test("a partition's release passivates its actors and leaves the others alone", async () => {
+  const { ask, clock, system, trace } = world();
+  ask("a", "1");
+  ask("b", "1");
+  clock.settle();
+  trace.length = 0;
+  const released = system.release(partitionOf("conversation", "a"), 100);
+  clock.advance(20);
+  await released;
+  expect(trace).toEqual(["a passivates"]);
+});
+
+test("what is not ready when a release is over is ended, and whoever waits is sent on", async () => {
+  const { ask, clock, system, trace } = world({ passivate: () => false });
+  ask("a", "1");
+  clock.settle();
+  trace.length = 0;
+  const released = system.release(partitionOf("conversation", "a"), 12);
+  clock.advance(30);
+  await released;
+  expect(trace.at(-1)).toBe("a aborts: outcome_unknown");
+});
+
+test("answers and refusals without rows of their own stay here while ownership is in doubt", () => {
+  let sure = true;
+  const isBacked = (message: unknown): boolean => message === "backed";
+  const { ask, clock, trace } = world({ mayAnswer: () => sure, isBacked });
+  ask("a", "plain");
+  clock.settle();
+  sure = false;
+  ask("a", "plain");
+  ask("a", "backed");
+  clock.settle();
+  expect(trace).toEqual(["a activates", "a: echo plain", "a! store_unavailable", "a: echo backed"]);
 });

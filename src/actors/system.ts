@@ -167,8 +167,11 @@ export class ActorSystem implements CellHost {
     const over = this.clock.monotonic() + deadlineMs;
     let cells = this.#cellsOf(partition);
     while (cells.length > 0 && this.#state !== "stopped") {
-      if (this.clock.monotonic() >= over) return this.end(new Set([partition]));
-      for (const cell of cells) cell.passivate();
+      const isOver = this.clock.monotonic() >= over;
+      for (const cell of cells)
+        if (isOver) this.#move(cell);
+        else cell.passivate();
+      if (isOver) return;
       await new Promise<void>((resolve) => this.clock.after(releaseRetryMs, resolve));
       cells = cells.filter((cell) => this.#kinds.get(cell.kind.name)?.get(cell.key) === cell);
     }
@@ -176,11 +179,9 @@ export class ActorSystem implements CellHost {
 
   /** Ends every activation of these partitions at once: others own them. What waits is to be asked again, of whoever that is. */
   end(partitions: ReadonlySet<number>): void {
-    const owed = new NotHere("outcome_unknown");
-    const waiting = new NotHere("shutting_down");
     for (const cells of this.#kinds.values())
-      for (const cell of cells.all()) if (partitions.has(cell.partition)) cell.stop(owed, waiting);
-    this.#deadlines.failPartitions(partitions, owed);
+      for (const cell of cells.all()) if (partitions.has(cell.partition)) this.#move(cell);
+    this.#deadlines.failPartitions(partitions, new NotHere("outcome_unknown"));
   }
 
   /**
@@ -236,6 +237,11 @@ export class ActorSystem implements CellHost {
   vacated(cell: ActorCell): void {
     this.#kinds.get(cell.kind.name)?.remove(cell);
     if (this.#onEmpty && this.#isEmpty()) this.#onEmpty();
+  }
+
+  /** Ends an activation whose actor goes on elsewhere. */
+  #move(cell: ActorCell): void {
+    cell.stop(new NotHere("outcome_unknown"), new NotHere("shutting_down"));
   }
 
   #cellsOf(partition: number): ActorCell[] {
