@@ -46,7 +46,7 @@ export class Presence {
     session.watched = watched.length > 0 ? watched : null;
     const states = watched.map((user): Watched => [user, this.#join(session, user)]);
     if (this.#others === null) return states;
-    return this.#others.look(watched).then(() => watched.map((user): Watched => [user, this.#isOnline(user)]));
+    return this.#others.look(watched).then(() => watched.map((user): Watched => [user, this.#answer(session, user)]));
   }
 
   /** Forgets a session. Idempotent. */
@@ -68,6 +68,14 @@ export class Presence {
     if (!this.#isHere(user)) void this.#others?.look([user]);
     if (this.#changed.size === 0) this.#clock.after(sessionLimits.presenceGatherMs, () => this.#tell());
     this.#changed.add(user);
+  }
+
+  /** What a look found need not be pushed to the one who is answered it. */
+  #answer(session: SessionHandle, user: UserId): boolean {
+    const online = this.#isOnline(user);
+    const watch = this.#watches.get(user);
+    if (watch?.watchers.size === 1 && watch.watchers.has(session)) watch.online = online;
+    return online;
   }
 
   #isOnline(user: UserId): boolean {

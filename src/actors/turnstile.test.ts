@@ -155,7 +155,9 @@ test("sign-ins wait while as many syncs wait as may be under way", async () => {
   const gates = Array.from({ length: 4 }, () => Promise.withResolvers<void>());
   const syncs = gates.map((gate) => entrance.syncs.pass(() => gate.promise));
   let signedIn = false;
-  const signIn = entrance.signIns.pass(async () => void (signedIn = true));
+  const signIn = entrance.signIns.pass(async () => {
+    signedIn = true;
+  });
   expect([signedIn, entrance.waiting]).toEqual([false, 3]);
   gates[0]?.resolve();
   await syncs[0];

@@ -247,7 +247,9 @@ function elsewhere(): PeopleElsewhere & { readonly told: string[]; events: Peopl
     told: [] as string[],
     events: null as PeopleEvents | null,
     online: false,
-    begin: (events: PeopleEvents) => void (nodes.events = events),
+    begin(events: PeopleEvents) {
+      nodes.events = events;
+    },
     here: (user: UserId, sessions: number) => void nodes.told.push(`${user} ${sessions}`),
     watch: (user: UserId) => void nodes.told.push(`watch ${user}`),
     unwatch: (user: UserId) => void nodes.told.push(`unwatch ${user}`),

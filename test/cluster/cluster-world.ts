@@ -59,11 +59,21 @@ export class ClusterWorld implements AsyncDisposable {
   }
 
   /** A connection of `user` to a node, signed in. @param at its place in {@link ClusterWorld.nodes} */
-  async signIn(at: number, user: string, device = `device-of-${user}`): Promise<RawClient> {
+  async signIn(
+    at: number,
+    user: string,
+    device = `device-of-${user}`,
+    token: string | null = null,
+  ): Promise<RawClient> {
     const node = this.nodes[at] as RunningServer;
     const client = await RawClient.connect(node.url.replace("http", "ws") + socketPath);
-    await client.request("hello", 1, await signToken(secret, user as UserId, { seconds: 600 }), device);
+    await client.request("hello", 1, token ?? (await this.token(user)), device);
     return client;
+  }
+
+  /** A token that every node takes, issued now. */
+  token(user: string): Promise<string> {
+    return signToken(secret, user as UserId, { seconds: 600 });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
