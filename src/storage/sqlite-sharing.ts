@@ -1,5 +1,5 @@
 // What a database file needs that several processes of one host have open: a local disk, a bounded log, one that checkpoints.
-// Owned by SqliteStore where it is opened `shared`; a process alone uses none of it (docs/decisions/0010-shared-sqlite.md).
+// Owned by SqliteStore where it is opened `shared`; a process alone uses none of it (docs/decisions/0014-shared-sqlite.md).
 import { Database } from "bun:sqlite";
 import { statfsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
