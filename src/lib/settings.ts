@@ -162,7 +162,12 @@ const counters = z.strictObject({
     limits.membersMax,
     "Conversations of more members than this are large: clients that take counters receive entries only of those they have open.",
   ),
-  everyMs: whole(1_000, 10, 60_000, "How often at most one large conversation's counters are pushed, milliseconds."),
+  everyMs: whole(
+    1_000,
+    10,
+    60_000,
+    "How often at most one large conversation's counters are pushed, milliseconds; as much less often as more than 5,000 connections receive them.",
+  ),
 });
 
 const actors = z.strictObject({

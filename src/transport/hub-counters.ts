@@ -34,6 +34,8 @@ interface Room {
 
 /** Rooms kept before those that nobody receives counters of any more are looked for. */
 const roomsLookedAt = 1_024;
+/** Connections of which each receives a counter as often as the settings say; where there are more, it is as much less often. */
+const receiversAtFullRate = 5_000;
 /** Where the mentions stand in a message's body. */
 const mentionsAt = 4;
 
@@ -97,13 +99,14 @@ export class Counters {
   published(conversation: ConversationId, frame: Uint8Array): void {
     const room = this.#rooms.get(conversation);
     if (!room) return;
-    if (this.#deps.subscribers(counterTopic(conversation)) === 0) return void this.#rooms.delete(conversation);
+    const receivers = this.#deps.subscribers(counterTopic(conversation));
+    if (receivers === 0) return void this.#rooms.delete(conversation);
     const entries = entriesIn(frame);
     for (const entry of entries) {
       this.#tellConcerned(conversation, entry);
       room.head = [entry[0], entry[1], entry[4]];
     }
-    if (entries.length > 0) this.#schedule(conversation, room);
+    if (entries.length > 0) this.#schedule(conversation, room, receivers);
   }
 
   /** Answers whether the session received counters of it until now, and so counts it as large. */
@@ -136,11 +139,12 @@ export class Counters {
   }
 
   /** At once where nothing was told for a while, yet after all that is published in this turn; else once the while is over. */
-  #schedule(conversation: ConversationId, room: Room): void {
+  #schedule(conversation: ConversationId, room: Room, receivers: number): void {
     if (room.due) return;
     room.due = true;
     const { clock, settings } = this.#deps;
-    const waitMs = room.toldAt + settings.counters.everyMs - clock.monotonic();
+    const everyMs = settings.counters.everyMs * Math.max(1, receivers / receiversAtFullRate);
+    const waitMs = room.toldAt + everyMs - clock.monotonic();
     const tell = (): void => this.#tell(conversation, room);
     if (waitMs > 0) clock.after(waitMs, tell);
     else clock.endOfTurn(tell);
