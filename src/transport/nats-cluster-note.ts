@@ -34,6 +34,9 @@ const lookMs = 50;
 const sureMs = 250;
 /** How long NATS may take to answer at all. */
 const answerMs = 15_000;
+/** How often a note that was lost is written again before that is left to the next watch, and the wait between. */
+const renewTries = 20;
+const renewRetryMs = 500;
 
 /**
  * Resolves once this node's note and the cluster's are the same. Rejects with a {@link ClusterRefusal} where the node must not
@@ -50,13 +53,21 @@ export async function joinCluster(options: JoinClusterOptions): Promise<void> {
   } finally {
     living.stop();
   }
-  const mine = JSON.stringify(note);
   claims.follow(noteKey, (value) => {
     // Lost with a wiped disk: whoever starts next has to find it.
-    if (value === null) return void claims.update(noteKey, mine, 0);
+    if (value === null) return void renew(options);
     const verdict = judgeNote(note, parseNote(value), true);
     if (verdict.outcome === "refused") onForeign(verdict.says);
   });
+}
+
+/** Whoever comes first; the others hear of it by their watches. */
+async function renew({ claims, clock, note }: JoinClusterOptions): Promise<void> {
+  for (let tries = 0; tries < renewTries; tries++) {
+    const written = await claims.update(noteKey, JSON.stringify(note), 0);
+    if (written.outcome !== "unknown") return;
+    await new Promise<void>((resolve) => clock.after(renewRetryMs, resolve));
+  }
 }
 
 async function agree(options: JoinClusterOptions, living: Living): Promise<void> {

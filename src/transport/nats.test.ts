@@ -7,18 +7,26 @@ function info(version: string, cluster: string | null, payload = 1024 * 1024): S
 }
 
 describe("which NATS servers a cluster of nodes may stand on", () => {
-  test("clusters from 2.11, and single servers of any age", () => {
+  test("clusters from 2.11, and single servers from 2.9", () => {
     for (const version of ["2.11.0", "2.11.4-RC.1", "2.15.2", "3.0.0"])
       expect(unfitness(info(version, "c"))).toBeNull();
     for (const version of ["2.9.10", "2.10.22", "2.15.2"]) expect(unfitness(info(version, null))).toBeNull();
   });
 
   test("older clusters are refused with what may happen and what to do", () => {
-    for (const version of ["2.10.29", "2.9.10", "1.4.1"])
+    for (const version of ["2.10.29", "2.9.10"])
       expect(unfitness(info(version, "c"))).toBe(
         `the NATS servers are a cluster of version ${version}, in which two nodes may both own a partition; ` +
           "upgrade them to 2.11 or newer, or use one server alone",
       );
+  });
+
+  test("servers that lack what the buckets use are refused", () => {
+    for (const version of ["2.8.4", "1.4.1"])
+      for (const cluster of [null, "c"])
+        expect(unfitness(info(version, cluster))).toBe(
+          `the NATS server is of version ${version}; upgrade it to 2.11 or newer`,
+        );
   });
 
   test("servers that take only small messages are refused with what to set", () => {

@@ -50,7 +50,8 @@ export interface NatsNode {
 
 /** Copies of a bucket in a cluster. */
 const replicas = 3;
-/** The first release whose clusters compare soundly before they write. */
+/** The first release that has what the buckets use, and the first whose clusters compare soundly before they write. */
+const versionMin = [2, 9] as const;
 const clusterVersionMin = [2, 11] as const;
 /** How long the check of what this account may do waits, milliseconds. */
 const probeMs = 2000;
@@ -121,9 +122,9 @@ function checkServer(info: ServerInfo): void {
 
 /** Why a server cannot be used; null: it can. */
 export function unfitness({ version, max_payload: payload, cluster }: ServerInfo): string | null {
-  const [major = 0, minor = 0] = version.split(".").map(Number);
-  const [majorMin, minorMin] = clusterVersionMin;
-  if (cluster && (major < majorMin || (major === majorMin && minor < minorMin))) {
+  if (isBefore(version, versionMin))
+    return `the NATS server is of version ${version}; upgrade it to ${clusterVersionMin.join(".")} or newer`;
+  if (cluster && isBefore(version, clusterVersionMin)) {
     return (
       `the NATS servers are a cluster of version ${version}, in which two nodes may both own a partition; ` +
       `upgrade them to ${clusterVersionMin.join(".")} or newer, or use one server alone`
@@ -132,6 +133,11 @@ export function unfitness({ version, max_payload: payload, cluster }: ServerInfo
   if (payload < natsLimits.payloadMin)
     return `the NATS server takes messages of ${payload} bytes at most; set its max_payload to ${natsLimits.payloadMin} or more`;
   return null;
+}
+
+function isBefore(version: string, [majorMin, minorMin]: readonly [major: number, minor: number]): boolean {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  return major < majorMin || (major === majorMin && minor < minorMin);
 }
 
 /** Whether this account may do what a node does: listen for a partition, ask it, answer. */
