@@ -8,7 +8,7 @@ import { silentLog } from "../../src/lib/log";
 import { socketPath } from "../../src/protocol/frames";
 import type { UserId } from "../../src/protocol/ids";
 import { startServer } from "../../src/server";
-import type { RunningServer } from "../../src/server";
+import type { RunningServer, ServerOverrides } from "../../src/server";
 import { signToken } from "../../src/transport/tokens";
 import { shareNats } from "../services/services";
 import type { Share } from "../services/services";
@@ -40,7 +40,10 @@ export class ClusterWorld implements AsyncDisposable {
   }
 
   /** One node more. */
-  async start(environment: Readonly<Record<string, string>> = {}): Promise<RunningServer> {
+  async start(
+    environment: Readonly<Record<string, string>> = {},
+    overrides: ServerOverrides = {},
+  ): Promise<RunningServer> {
     const given = {
       PARLEY_PORT: "0",
       PARLEY_DATA_DIR: join(this.#folder, `node-${this.nodes.length}`),
@@ -53,7 +56,7 @@ export class ClusterWorld implements AsyncDisposable {
     };
     const loaded = loadConfig({ environment: given, file: null });
     if (!loaded.ok) throw new Error(loaded.problem);
-    const node = await startServer(loaded.config, { log: silentLog(), version: "test" });
+    const node = await startServer(loaded.config, { log: silentLog(), version: "test", ...overrides });
     this.nodes.push(node);
     return node;
   }
