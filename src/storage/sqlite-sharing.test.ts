@@ -12,7 +12,15 @@ import { StartupError } from "./sqlite-errors";
 import type { StoreFile } from "./sqlite-messages";
 import { openForWriting } from "./sqlite-open";
 import { SharedCheckpoints } from "./sqlite-shared-checkpoints";
-import { CheckpointRight, LogLimit, logBytesOf, networkOf, refuseNetworkFile, restartBytesOf } from "./sqlite-sharing";
+import {
+  CheckpointRight,
+  LogLimit,
+  logBytesOf,
+  networkOf,
+  refuseNetworkFile,
+  refuseOldLibrary,
+  restartBytesOf,
+} from "./sqlite-sharing";
 
 afterEach(() => configureFailpoints(""));
 
@@ -44,6 +52,22 @@ test("a file on another machine's disk is refused with the fix, one on a disk of
   expect(() => refuseNetworkFile("/data/parley.sqlite", () => types.nfs)).toThrow("move it to a disk of this machine");
   await using folder = await Folder.create();
   refuseNetworkFile(folder.file);
+});
+
+test("a SQLite that may damage a shared file is refused, and this one is not", () => {
+  const refused = (version: string): boolean => {
+    try {
+      refuseOldLibrary(version);
+      return false;
+    } catch (error) {
+      return error instanceof StartupError && error.message.includes(version);
+    }
+  };
+  const old = ["3.7.0", "3.44.5", "3.45.3", "3.50.6", "3.51.2"];
+  const sound = ["3.44.6", "3.50.7", "3.51.3", "3.52.0", "3.54.1", "4.0.0"];
+  expect([old.filter(refused), sound.filter(refused)]).toEqual([old, []]);
+  using db = new Database(":memory:");
+  refuseOldLibrary(String(db.query("SELECT sqlite_version()").values()[0]?.[0]));
 });
 
 test("one at a time has the right to checkpoint, and the file that stands for it stays empty", async () => {

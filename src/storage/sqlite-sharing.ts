@@ -56,6 +56,25 @@ function typeOfLinux(folder: string): number {
   return process.platform === "linux" ? statfsSync(folder).type : 0;
 }
 
+/** Releases of SQLite that mended the reset of the log, by their second number; every later one has it too. */
+const mended: ReadonlyMap<number, number> = new Map([
+  [44, 6],
+  [50, 7],
+  [51, 3],
+]);
+
+/**
+ * Throws a {@link StartupError} that says the fix where this SQLite may damage a file that several connections write and
+ * checkpoint (its "WAL-reset bug"). Bun on Linux brings a newer one; on macOS it takes the system's.
+ */
+export function refuseOldLibrary(version: string): void {
+  const [major = 0, minor = 0, patch = 0] = version.split(".").map(Number);
+  if (major > 3 || minor > 51 || patch >= (mended.get(minor) ?? Number.POSITIVE_INFINITY)) return;
+  throw new StartupError(
+    `SQLite ${version} may damage a file that several nodes share; run them with a Bun whose SQLite is 3.51.3 or newer`,
+  );
+}
+
 /** The length of the write-ahead log beside a database file, bytes; 0 where there is none. Looks at the folder alone. */
 export function logBytesOf(file: string): number {
   return statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0;

@@ -11,6 +11,7 @@ import { openForReading, openForWriting } from "./sqlite-open";
 import { packBatch, type PackedWrite, unpackBatch } from "./sqlite-packing";
 import { Reader } from "./sqlite-reader";
 import { sqliteMigrations } from "./sqlite-schema";
+import { refuseOldLibrary } from "./sqlite-sharing";
 import { lockWaitMs, Writer } from "./sqlite-writer";
 
 type Handle = (operation: string, argument: unknown) => Uint8Array<ArrayBuffer>;
@@ -33,6 +34,7 @@ const nothing = () => packBatch(null);
 
 function startWriter({ file, sharing }: StoreFile): Role {
   const db = openForWriting(file, sharing);
+  if (sharing) refuseOldLibrary(String(db.query("SELECT sqlite_version()").values()[0]?.[0]));
   const { schema } = migrate(db, sqliteMigrations, sharing ? migrateWaitMs : 0);
   const { value } = db.query("SELECT value FROM meta WHERE key = 'generation'").get() as { value: string };
   const { synchronous } = db.query("PRAGMA synchronous").get() as { synchronous: number };
