@@ -68,6 +68,8 @@ test("every operation answers in the shape that the protocol gives it", async ()
     ],
   ]);
 
+  expect(await ada.ask("open", [crew])).toEqual([]);
+
   await ada.ask("settings", crew, { muted: true });
   await ada.push(([name, changes]) => name === "feed" && JSON.stringify(changes).includes("settings"));
   await ada.ask("add", crew, "a1", ["cleo"]);

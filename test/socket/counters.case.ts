@@ -1,9 +1,11 @@
 // Large conversations through real sockets: who has one open receives entries, the others counters, and nobody misses anything.
 // A conversation of three is large here.
 import { expect, test } from "bun:test";
+import type { PushName } from "../../src/protocol/frames";
 import type { EntryTuple } from "../../src/protocol/entry";
 import type { RowTuple } from "../../src/protocol/operations";
 import { unreadOf } from "../../src/protocol/unread";
+import { pushShapes, resultShapes } from "../protocol/shapes";
 import type { RawClient } from "./raw-client";
 import { tokenFor } from "./socket-world";
 import type { SocketWorld, StartWorld } from "./socket-world";
@@ -14,8 +16,12 @@ const large = { counters: { membersAbove: 2, everyMs } };
 
 const text = (word: string): readonly unknown[] => [crypto.randomUUID(), [word]];
 const mentioning = (user: string): readonly unknown[] => [crypto.randomUUID(), ["look", null, null, null, [user]]];
-const named = (client: RawClient, name: string): unknown[][] =>
-  client.kept.filter((frame) => frame[1] === name).map((frame) => [...frame.slice(2)]);
+/** What was pushed by this name and nobody took, each of the shape that the protocol gives it. */
+const named = (client: RawClient, name: PushName): unknown[][] => {
+  const all = client.kept.filter((frame) => frame[1] === name).map((frame) => [...frame.slice(2)]);
+  for (const args of all) pushShapes[name](args, name);
+  return all;
+};
 /** Seqs of the entries that were pushed and that nobody took. */
 const pushed = (client: RawClient): number[] =>
   named(client, "entries").flatMap(([, entries]) => (entries as EntryTuple[]).map(([seq]) => seq));
@@ -62,6 +68,7 @@ export function counterCases(start: StartWorld): void {
     while (answer[1].length < 2) answer = await bob.request("sync", null, []);
     expect(answer[1].map((row) => row[0]).sort()).toEqual([small, id].sort() as never);
     expect(answer[6]).toEqual([id] as never);
+    resultShapes.sync(answer, "sync");
     expect(await ada.request("sync", null, [])).toHaveLength(6);
   });
 
