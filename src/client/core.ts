@@ -115,7 +115,8 @@ export class Core {
   }
 
   get #takesCounters(): boolean {
-    return this.#setup.options.counters ?? true;
+    const { counters, resumeEntriesMax } = this.#setup.options;
+    return counters ?? resumeEntriesMax !== Number.POSITIVE_INFINITY;
   }
 
   get synced(): boolean {

@@ -47,7 +47,8 @@ export interface ClientOptions {
   readonly resumeEntriesMax?: number;
   /**
    * Whether large conversations that nobody looks at (no subscriber of their view) are followed by numbers alone: unread and order
-   * are exact, entries come once one is looked at. Default true; false for programs that must see every entry as it comes.
+   * are exact, entries come once one is looked at. False for programs that must see every entry as it comes. Default: true, and false where
+   * `resumeEntriesMax` is `Infinity`.
    */
   readonly counters?: boolean;
   /** Reconnecting waits between 0 and `min(capMs, baseMs × 2^attempt)` (defaults 500 and 30,000). */
