@@ -90,7 +90,7 @@ export class ClusterGateway implements Gateway, PartitionEvents {
       silent: (from) => this.nodeGone(from),
     });
     this.#entries = new EntriesHere(parts);
-    this.#feeds = new FeedsHere(parts);
+    this.#feeds = new FeedsHere({ ...parts, entries: this.#entries });
     const { links, owner } = this;
     const [entries, feeds] = [this.#entries, this.#feeds];
     this.#registrar = new Registrar({ ...parts, links, owner, entries, feeds });

@@ -57,11 +57,12 @@ export class EntriesHere {
     return true;
   }
 
-  /** The log reaches to `seq`: what did not pass through here is read. */
+  /** The log reaches to `seq`: what did not pass through here is read, and no row is shown that does not reach so far. */
   headKnown(conversation: ConversationId, seq: Seq): void {
     const here = this.#options.table.conversation(conversation);
-    if (!here || here.through === null || seq <= here.through) return;
-    if (here.target !== null) here.target = Math.max(here.target, seq);
+    if (!here || seq <= (here.through ?? 0)) return;
+    if (here.through === null) here.through = seq;
+    else if (here.target !== null) here.target = Math.max(here.target, seq);
     else this.#catchUp(conversation, here, seq);
   }
 

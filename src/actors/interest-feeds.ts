@@ -1,8 +1,9 @@
 // Changes of people's feeds on their way to their sessions here: in the order of userSeq, each once.
 // Owned by ClusterGateway. What is missing is read from the store; a sign-out that was missed sends the session to hello again.
 import type { Clock } from "../lib/clock";
-import type { UserId, UserSeq } from "../protocol/ids";
+import type { ConversationId, UserId, UserSeq } from "../protocol/ids";
 import type { FeedTuple } from "../protocol/operations";
+import type { EntriesHere } from "./interest-entries";
 import type { InterestMeter, InterestStore, SessionsHere } from "./interest";
 import type { InterestTable, PersonHere } from "./interest-table";
 
@@ -22,6 +23,7 @@ export const feedRepair = {
 export interface FeedsHereOptions {
   readonly table: InterestTable;
   readonly sessions: SessionsHere;
+  readonly entries: Pick<EntriesHere, "headKnown">;
   readonly store: Pick<InterestStore, "readFeed">;
   readonly clock: Clock;
   readonly meter: InterestMeter;
@@ -80,6 +82,10 @@ export class FeedsHere {
 
   #push(user: UserId, here: PersonHere, changes: readonly FeedTuple[]): void {
     here.through = changes.at(-1)?.[0] ?? here.through;
+    // The log says it too: a row from before may not be shown behind this.
+    for (const [, kind, conversation, [, seq]] of changes)
+      if (kind === "membership" && typeof seq === "number")
+        this.#options.entries.headKnown(conversation as ConversationId, seq);
     this.#options.sessions.feedChanged(user, changes);
   }
 

@@ -112,11 +112,12 @@ export class ClusterLooks implements Looks {
 }
 
 /**
- * Whether what is still to come is exactly what follows the row: nothing behind its head has passed, and nothing is to come
+ * Whether what is still to come is exactly what follows the row: nothing behind its head has passed or is known of, and nothing is to come
  * that happened before its reader joined, their own earlier removal above all.
  */
-function fits({ through }: ConversationHere, head: Seq, join: Seq | null): boolean {
-  return through === null || (through <= head && (join === null || join <= through + 1));
+function fits({ through, target }: ConversationHere, head: Seq, join: Seq | null): boolean {
+  if (through === null) return true;
+  return Math.max(through, target ?? 0) <= head && (join === null || join <= through + 1);
 }
 
 function joinOf({ membership }: Pick<RowPart, "membership">): Seq {

@@ -1,6 +1,7 @@
 // A numbered link out of this node: to one other node, or the common one to all. What is handed over in a turn leaves as one
 // message. Owned by NodeLinks; what cannot leave is let go, and its number with it, so that every receiver sees a gap.
-import { encode, Encoded } from "../protocol/codec";
+import { encode } from "../protocol/codec";
+import type { Encoded } from "../protocol/codec";
 import type { Bus } from "./bus";
 import type { InterestMeter } from "./interest";
 import type { Incarnation } from "./placement-shares";

@@ -168,7 +168,7 @@ export class ChatNode {
       router,
       store: this.#store,
       clock: this.clock,
-      partitions: allPartitions,
+      partitions: () => allPartitions,
       signal: this.#abort.signal,
       onDelay: () => undefined,
     }).then(() => {
