@@ -87,9 +87,13 @@ export class Company {
     return this.clients.reduce((sum, { acknowledged }) => sum + acknowledged.length, 0);
   }
 
-  /** The longest that sends of one conversation of one device went without an acknowledgement since last asked, milliseconds. */
+  /**
+   * The longest that sends of one conversation of one device went without an answer since last asked, milliseconds: of those
+   * who can be asked to sync again. The others are sent away for that, and told when to come back.
+   */
   takeStall(): number {
-    return Math.max(...this.clients.map((client) => client.takeStall()));
+    const stalls = this.clients.map((client) => [client.setup.capabilities, client.takeStall()] as const);
+    return Math.max(0, ...stalls.map(([capable, stall]) => (capable ? stall : 0)));
   }
 
   /** How long at most sends of one conversation have been waiting for an acknowledgement by now, milliseconds. */

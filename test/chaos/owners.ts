@@ -4,18 +4,23 @@ import { connect } from "@nats-io/transport-node";
 import { partitionCount } from "../../src/lib/hash";
 import { decode } from "../../src/protocol/codec";
 import type { Owners } from "../history/events";
-import type { ChaosCluster } from "./cluster";
 
 /** How long it may take after healing until every partition has one owner, milliseconds. */
-const patienceMs = 20_000;
+const patienceMsUsual = 20_000;
 /** What was told longer ago says nothing of now: two beats, and some. */
 const freshMs = 3_000;
 const lookEveryMs = 250;
 
 type Owned = Owners["owned"][number][1];
 
+/** Who is asked. */
+export interface Asked {
+  readonly nats: readonly { readonly uri: string }[];
+  readonly nodes: readonly unknown[];
+}
+
 /** Looks until each partition has one owner, or patience is over; answers what was seen last. */
-export async function readOwners({ nats, nodes }: ChaosCluster): Promise<Omit<Owners, "t">> {
+export async function readOwners({ nats, nodes }: Asked, patienceMs = patienceMsUsual): Promise<Omit<Owners, "t">> {
   const connection = await connect({ servers: nats.map(({ uri }) => uri), timeout: 5_000 });
   const told = new Map<string, { readonly owns: Owned; readonly at: number }>();
   try {

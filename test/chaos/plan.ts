@@ -20,6 +20,8 @@ export interface ChaosPlan extends ClusterPlan {
   readonly perChapter: number;
   /** Whether two faults may be played at once. */
   readonly together: boolean;
+  /** How long it may take in the end until everybody has everything, milliseconds; absent: a minute. */
+  readonly settleMs?: number;
   readonly say: (line: string) => void;
 }
 

@@ -60,11 +60,12 @@ export async function runChaos(plan: ChaosPlan): Promise<ChaosFindings> {
     const schedule = new Schedule(random, cluster, plan.faults);
     const faultsMin = Math.max(plan.faultsMin, schedule.roundLength);
     const usual = plan.store === "mongo" ? slowPace : briskPace;
+    const promised = { ...limits, settleMs: plan.settleMs ?? limits.settleMs };
     const pace = plan.rate === null ? usual : { ...usual, rate: plan.rate };
     while (!isOver(plan, chapters, began, faultsMin)) {
       const name = `c${chapters.length + 1}`;
       const faults = plan.perChapter;
-      const chapter = await playChapter({ ...plan, name, cluster, schedule, random, pace, limits, faults });
+      const chapter = await playChapter({ ...plan, name, cluster, schedule, random, pace, limits: promised, faults });
       chapters.push(chapter);
       for (const violation of chapter.violations) plan.say(describeViolation(violation));
       for (const surprise of chapter.surprises) plan.say(`nobody expected: ${surprise}`);

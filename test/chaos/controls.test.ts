@@ -1,0 +1,213 @@
+// Negative controls of the cluster: each guarantee taken away, in a story in which it matters, and the checker names what is
+// broken. The same story with the guarantee in its place breaks nothing.
+import { expect, test } from "bun:test";
+import { connect } from "@nats-io/transport-node";
+import type { NatsConnection } from "@nats-io/transport-node";
+import type { Bus, BusAnswer, BusSubscription } from "../../src/actors/bus";
+import type { Violation } from "../history/checker";
+import { describeWith } from "../services/services";
+import { ControlWorld, openPlainNats } from "./control-world";
+import type { ControlParts } from "./control-world";
+import { readOwners } from "./owners";
+import { allFaults } from "./schedule";
+import { runChaos } from "./run";
+import type { NatsNode } from "../../src/transport/nats";
+
+const timeoutMs = 120_000;
+const conversations = 12;
+
+function namesOf(violations: readonly Violation[]): readonly string[] {
+  return [...new Set(violations.map(({ name }) => name))].sort();
+}
+
+/** A node's place on NATS with another bus. */
+function withBus(node: NatsNode, change: Partial<Bus>): NatsNode {
+  const { bus } = node;
+  const changed: Bus = {
+    get connected() {
+      return bus.connected;
+    },
+    get connection() {
+      return bus.connection;
+    },
+    publish: (subject, bytes) => bus.publish(subject, bytes),
+    request: (subject, bytes, ms) => bus.request(subject, bytes, ms),
+    subscribe: (subject, handle) => bus.subscribe(subject, handle),
+    flush: () => bus.flush(),
+    onConnection: (listener) => bus.onConnection(listener),
+    ...change,
+  };
+  return { ...node, bus: changed };
+}
+
+/** An owner loses its way to NATS but not to the store, others take over, and both are asked. */
+async function loseOwner(parts: ControlParts): Promise<readonly Violation[]> {
+  await using world = await ControlWorld.open(2, parts);
+  (await world.signIn(1, "bob")).close();
+  const ann = await world.signIn(0, "ann");
+  await world.create(ann, ["bob"], conversations);
+  const bob = await world.signIn(1, "bob");
+  world.links[0]!.blackHole("both");
+  const both = (): Promise<readonly number[]> =>
+    Promise.all([world.sendEverywhere(ann, "ann"), world.sendEverywhere(bob, "bob")]);
+  while ((await both())[1]! < conversations);
+  await both();
+  await world.links[0]!.heal();
+  return world.judge();
+}
+
+/** A node leaves in order while the others ask it for much, over a slow way. */
+async function drainUnderLoad(
+  change: (subscription: BusSubscription) => BusSubscription,
+): Promise<readonly Violation[]> {
+  let lost = 0;
+  const counted = (answer: BusAnswer): BusAnswer => {
+    if (answer.outcome === "silent") lost++;
+    return answer;
+  };
+  await using world = await ControlWorld.open(2, {
+    openNats: async (config, at) => {
+      const node = await openPlainNats(config);
+      const { bus } = node;
+      const subscribe: Bus["subscribe"] = (subject, handle) => {
+        const subscription = bus.subscribe(subject, handle);
+        return subject.startsWith("p.") ? change(subscription) : subscription;
+      };
+      const request: Bus["request"] = async (subject, bytes, ms) => {
+        const answer = await bus.request(subject, bytes, ms);
+        return subject.startsWith("p.") ? counted(answer) : answer;
+      };
+      return withBus(node, at === 0 ? { subscribe } : { request });
+    },
+  });
+  (await world.signIn(1, "bob")).close();
+  const ann = await world.signIn(1, "ann");
+  await world.create(ann, ["bob"], conversations * 4);
+  // What is on its way when a subscription ends is what it is about: there must be some.
+  world.links[0]!.delay({ toClientMs: 30 });
+  let leaving = true;
+  const left = world.nodes[0]!.stop().then(() => {
+    leaving = false;
+  });
+  while (leaving) await world.sendEverywhere(ann, "ann");
+  await left;
+  world.recorder.cluster({ e: "handoff", node: "n1", lost });
+  return world.judge();
+}
+
+const unsubscribing = (subscription: BusSubscription): BusSubscription => ({
+  drain: async () => subscription.unsubscribe(),
+  unsubscribe: () => subscription.unsubscribe(),
+});
+
+/** Subscribes to partitions as one of a group: the server picks one of those who listen. */
+function inGroup(connection: NatsConnection): Bus["subscribe"] {
+  return (subject, handle) => {
+    const callback = (_: Error | null, { data, reply }: { data: Uint8Array; reply?: string }): void =>
+      handle({ bytes: data, answer: (bytes) => void (reply && connection.publish(reply, bytes)) });
+    const subscription = connection.subscribe(`parley.${subject}`, { queue: "owners", callback });
+    return { drain: () => subscription.drain(), unsubscribe: () => subscription.unsubscribe() };
+  };
+}
+
+/** Two nodes that both believe to own everything, in one queue group, and a third that asks whoever listens. */
+async function shareByGroup(): Promise<readonly Violation[]> {
+  await using opened = new AsyncDisposableStack();
+  await using world = await ControlWorld.open(3, {
+    unfenced: true,
+    openNats: async (config, at) => {
+      const node = await openPlainNats(config);
+      const connection = await connect({ servers: config.nats ?? "" });
+      opened.defer(() => connection.close());
+      const grouped = withBus(node, { subscribe: grouping(node.bus, inGroup(connection)) });
+      if (at !== 1) return grouped;
+      // The second one hears nothing of the others' claims and leases.
+      const apart = await openPlainNats({ ...config, natsPrefix: "apart" });
+      opened.defer(() => apart.close());
+      return { ...grouped, claims: apart.claims, members: apart.members };
+    },
+  });
+  (await world.signIn(0, "bob")).close();
+  const ann = await world.signIn(2, "ann");
+  await world.create(ann, ["bob"], conversations);
+  for (let round = 0; round < 5; round++) await world.sendEverywhere(ann, "ann");
+  world.recorder.cluster(await readOwners({ nats: [world.nats], nodes: world.nodes }, 3_000));
+  return world.judge();
+}
+
+function grouping(bus: Bus, subscribe: Bus["subscribe"]): Bus["subscribe"] {
+  return (subject, handle) => (subject.startsWith("p.") ? subscribe(subject, handle) : bus.subscribe(subject, handle));
+}
+
+describeWith("own nats", "an owner that only NATS has lost", () => {
+  test(
+    "is fenced: nothing is lost, doubled or reordered",
+    async () => {
+      expect(namesOf(await loseOwner({}))).toEqual([]);
+    },
+    timeoutMs,
+  );
+
+  test(
+    "negative control: with no unique index and no epoch check the checker names I2",
+    async () => {
+      expect(namesOf(await loseOwner({ unfenced: true }))).toContain("I2");
+    },
+    timeoutMs,
+  );
+});
+
+describeWith("own nats", "a node that drains under load", () => {
+  test(
+    "leaves no request unanswered",
+    async () => {
+      expect(namesOf(await drainUnderLoad((subscription) => subscription))).toEqual([]);
+    },
+    timeoutMs,
+  );
+
+  test(
+    "negative control: with unsubscribe in place of drain the checker names I9",
+    async () => {
+      expect(namesOf(await drainUnderLoad(unsubscribing))).toEqual(["I9"]);
+    },
+    timeoutMs,
+  );
+});
+
+describeWith("own nats", "negative control: queue groups with two owners", () => {
+  test(
+    "the checker names I2, and I9: two nodes answer for one partition",
+    async () => {
+      expect(namesOf(await shareByGroup())).toEqual(expect.arrayContaining(["I2", "I9"]));
+    },
+    timeoutMs,
+  );
+});
+
+describeWith("own nats", "negative control: acknowledgement before commit", () => {
+  test(
+    "the checker names I1 once an owner is killed",
+    async () => {
+      const { violations } = await runChaos({
+        store: "sqlite",
+        nodes: 2,
+        nats: 1,
+        minutes: 0,
+        seed: 1,
+        faults: allFaults.filter(({ name }) => name === "kill"),
+        historyFile: null,
+        supervised: true,
+        rate: 200,
+        faultsMin: 0,
+        perChapter: 2,
+        together: false,
+        settleMs: 5_000,
+        environment: { PARLEY_FAILPOINTS: "negative.ackBeforeCommit,commit.before=delay:20" },
+        say: () => undefined,
+      });
+      expect(namesOf(violations)).toContain("I1");
+    },
+    timeoutMs,
+  );
+});
