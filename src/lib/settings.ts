@@ -166,7 +166,7 @@ const counters = z.strictObject({
     1_000,
     10,
     60_000,
-    "How often at most one large conversation's counters are pushed, milliseconds; as much less often as more than 5,000 connections receive them.",
+    "How often at most one large conversation's counters are pushed, milliseconds; as much less often as more than 1,000 connections receive them.",
   ),
 });
 

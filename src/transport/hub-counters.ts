@@ -35,7 +35,7 @@ interface Room {
 /** Rooms kept before those that nobody receives counters of any more are looked for. */
 const roomsLookedAt = 1_024;
 /** Connections of which each receives a counter as often as the settings say; where there are more, it is as much less often. */
-const receiversAtFullRate = 5_000;
+const receiversAtFullRate = 1_000;
 /** Where the mentions stand in a message's body. */
 const mentionsAt = 4;
 
