@@ -79,8 +79,10 @@ describeWith("own nats", "a bucket in trouble", () => {
   test.concurrent("a server that stands still answers no write within about a second, and nothing rejects", async () => {
     await using service = await startNats();
     await using world = new NatsWorld(service.uri);
-    const { claims } = await world.open();
+    const { claims, bus } = await world.open();
     service.stopSignal();
+    // The signal takes its time.
+    await until(async () => !(await bus.flush()));
     expect(
       await Promise.all([claims.put("1", "a"), claims.update("2", "a", 0), claims.delete("1", null), claims.read("1")]),
     ).toEqual([{ outcome: "unknown" }, { outcome: "unknown" }, undefined, "unknown"]);
