@@ -20,6 +20,8 @@ export interface BatchResult {
 
 /** How long a batch waits for the lock of another process before it is refused, milliseconds. */
 export const lockWaitMs = 1000;
+/** As {@link lockWaitMs} in a shared file: with nodes that want more processors than there are, a turn may take that long. */
+const sharedLockWaitMs = 2000;
 /** As {@link lockWaitMs}, for a probe of a store that cannot write at present. */
 const probeWaitMs = 50;
 
@@ -30,6 +32,7 @@ export class Writer {
   readonly #feeds: FeedWriter;
   readonly #epochs = new Map<number, Epoch>();
   readonly #limit: LogLimit | null;
+  readonly #waitMs: number;
   #dataVersion = -1;
   #counter = -1;
 
@@ -37,6 +40,7 @@ export class Writer {
   constructor(db: Database, sharing: Sharing | null = null) {
     this.#db = db;
     this.#limit = sharing && new LogLimit(db.filename, sharing);
+    this.#waitMs = sharing ? sharedLockWaitMs : lockWaitMs;
     this.#conversations = new ConversationWriter(db);
     this.#feeds = new FeedWriter(db);
     // Waiting is done here, with jitter: SQLite's own timeout starves one of several processes.
@@ -58,7 +62,7 @@ export class Writer {
 
   /** Takes the next epoch for these partitions. Throws SQLite's error where it cannot. */
   claim(partitions: readonly number[]): Epoch {
-    beginImmediate(this.#db, lockWaitMs);
+    beginImmediate(this.#db, this.#waitMs);
     try {
       this.#db.run("UPDATE meta SET value = value + 1 WHERE key = 'epochCounter'");
       const { value } = this.#db.query("SELECT value FROM meta WHERE key = 'epochCounter'").get() as { value: number };
@@ -76,7 +80,7 @@ export class Writer {
 
   /** Raises the feature level where it is lower; answers the one then in force. Throws SQLite's error where it cannot. */
   raiseFeatureLevel(to: number): number {
-    beginImmediate(this.#db, lockWaitMs);
+    beginImmediate(this.#db, this.#waitMs);
     try {
       const raise = `INSERT INTO meta(key, value) VALUES('featureLevel', ?) ON CONFLICT DO UPDATE SET value = max(value, excluded.value)
         RETURNING value`;
@@ -125,7 +129,7 @@ export class Writer {
   #tryCommit(writes: readonly PackedWrite[], suspects: ReadonlySet<number>): BatchResult | number {
     const outcomes: PackedOutcome[] = [];
     try {
-      beginImmediate(this.#db, lockWaitMs);
+      beginImmediate(this.#db, this.#waitMs);
       this.#refreshEpochs();
       for (const [at, write] of writes.entries()) outcomes.push(suspects.has(at) ? unwritable : this.#apply(write));
       failpoint("commit.before");
