@@ -36,7 +36,6 @@ COPY --from=build /usr/local/bin/bun /usr/local/bin/parley /usr/local/bin/
 COPY --from=build /app/package.json /app/tsconfig.json ./
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
-COPY --from=build /app/scripts/standby.ts ./scripts/
 COPY --from=build /app/src ./src
 USER parley
 VOLUME /data

@@ -13,6 +13,8 @@ const base: NodeReport = {
 /** Nodes that hear each other, but for those that are said to be silent; what they say travels as bytes. */
 class Company {
   readonly silent = new Set<string>();
+  /** Heard a moment ago, and gone. */
+  readonly left = new Set<string>();
   readonly drained: string[] = [];
   owners: (string | null)[] = [];
   readonly #takes = new Map<string, Map<string, Parameters<NodeCalls["on"]>[1]>>();
@@ -27,7 +29,7 @@ class Company {
       giveUp: async () => void this.drained.push(self),
       calls: {
         on: (kind, take) => void takes.set(kind, take),
-        peers: () => [...this.#takes.keys()].filter((id) => id !== self),
+        peers: () => [...this.#takes.keys(), ...this.left].filter((id) => id !== self),
         request: async (node, kind, args) => {
           const take = this.#takes.get(node)?.get(kind);
           if (this.silent.has(node)) return { outcome: "silent" };
@@ -46,6 +48,7 @@ test("whichever node is asked, all are listed with what they own, also those tha
   const other = company.join("b", { name: "node-2" });
   company.join("hung", { name: "node-3" });
   company.silent.add("hung");
+  company.left.add("left");
   const expected = [
     { id: "gone", claims: 1, report: null },
     { id: "hung", claims: 0, report: null },

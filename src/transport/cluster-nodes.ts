@@ -95,9 +95,15 @@ export class ClusterNodes {
     const { self, calls, owners } = this.#options;
     const claims = new Map<Incarnation, number>([self, ...calls.peers()].map((id) => [id, 0]));
     for (const owner of owners()) if (owner !== null) claims.set(owner, (claims.get(owner) ?? 0) + 1);
-    const nodes = [...claims].map(async ([id, count]) => ({ id, claims: count, report: await this.#ask(id) }));
+    const nodes = [...claims].map(async ([id, count]): Promise<readonly ListedNode[]> => {
+      const report = await this.#ask(id);
+      // Whoever has left was heard a moment ago; nobody listens in its place.
+      return report === "absent" && count === 0
+        ? []
+        : [{ id, claims: count, report: report === "absent" ? null : report }];
+    });
     const nameOf = ({ id, report }: ListedNode): string => `${report?.host ?? ""} ${report?.name ?? ""} ${id}`;
-    return (await Promise.all(nodes)).toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
+    return (await Promise.all(nodes)).flat().toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
   }
 
   /** Partitions whose claim names nobody. */
@@ -138,10 +144,12 @@ export class ClusterNodes {
       throw new AppError("outcome_unknown", `the node did not answer (${reply.outcome})`);
   }
 
-  async #ask(id: Incarnation): Promise<NodeReport | null> {
+  /** Null: no answer that is understood; `absent`: nobody listens for it. */
+  async #ask(id: Incarnation): Promise<NodeReport | "absent" | null> {
     const { self, calls, report } = this.#options;
     if (id === self) return report();
     const reply = await calls.request(id, "report", [], askMs);
+    if (reply.outcome === "absent") return "absent";
     return reply.outcome === "answered" ? (nodeReport.safeParse(reply.value).data ?? null) : null;
   }
 }

@@ -119,13 +119,13 @@ test("every alert has a case that raises it, from figures that there are; promto
   if (promtool !== null) expect(await play(promtool)).toEqual({ code: 0, failed: "" });
 });
 
-test("Prometheus is told of these rules, of both servers, and of nothing that is not in the stack", () => {
+test("Prometheus is told of these rules, of both nodes, and of nothing that is not in the stack", () => {
   const text = readText("ops/prometheus.yml");
   const config = Bun.YAML.parse(text) as { readonly rule_files: readonly string[]; readonly scrape_configs: unknown };
   const compose = readText("docker-compose.yml");
   for (const mounted of [...config.rule_files, "/etc/prometheus/prometheus.yml"])
     expect(compose).toContain(`:${mounted}:ro`);
-  expect(text).toContain("names: [parley, parley-standby]");
+  expect(text).toContain("names: [parley, parley-2]");
 });
 
 test("every panel of the dashboard shows figures that there are, from the source that is provisioned", () => {

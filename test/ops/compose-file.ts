@@ -15,6 +15,7 @@ export interface Service {
   readonly image?: string;
   readonly build?: string;
   readonly restart?: string;
+  readonly hostname?: string;
   readonly read_only?: boolean;
   readonly privileged?: boolean;
   readonly cap_drop?: readonly string[];

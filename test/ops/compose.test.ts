@@ -98,7 +98,7 @@ test("no service may do more than it must", () => {
 
 test("what holds data is on inner networks and publishes nothing; what is published is on this machine alone by default", () => {
   for (const [name, service] of Object.entries(stack.services)) {
-    if (!/^(mongo|redis|prometheus)/.test(name)) continue;
+    if (!/^(mongo|redis|nats|prometheus)/.test(name)) continue;
     const open = networksOf(stack, service).filter((network) => stack.networks?.[network]?.internal !== true);
     expect([name, service.ports ?? [], open]).toEqual([name, [], []]);
   }
@@ -181,11 +181,14 @@ test("Parley takes the settings that the files give it", () => {
   }
 });
 
-test("the standby starts only when it is asked for, waits for the other, and is a target like it", () => {
-  const { parley, "parley-standby": standby, proxy } = stack.services;
-  expect([standby?.profiles, parley?.profiles]).toEqual([["standby"], undefined]);
-  expect(standby?.command?.join(" ")).toContain("scripts/standby.ts http://parley:7700 && exec");
-  expect({ ...standby?.environment }).toEqual({ ...parley?.environment });
-  expect(readText("ops/Caddyfile")).toContain("reverse_proxy parley:7700 parley-standby:7700 {");
+test("two equal nodes stand behind the proxy, with data of their own and names that stay", () => {
+  const { parley, "parley-2": second, proxy, nats } = stack.services;
+  const { volumes: _, hostname: first, ...one } = parley ?? {};
+  const { volumes: __, hostname: other, ...two } = second ?? {};
+  expect(one).toEqual(two);
+  expect([first, other]).toEqual(["parley", "parley-2"]);
+  expect(readText("ops/Caddyfile")).toMatch(/reverse_proxy parley:7700 parley-2:7700 \{\n\t+lb_policy least_conn\n/);
   expect(textsIn(proxy).join()).toContain("./ops/Caddyfile:");
+  expect(textsIn(nats).join()).toContain("./ops/nats.conf:/etc/nats.conf:ro");
+  expect(readText("ops/nats.conf")).toContain('store_dir: "/data"');
 });
