@@ -12,6 +12,8 @@ export const ownerTimes = {
   graceMs: 3_000,
   /** So long a new owner does not say that somebody is away: not every node may have told it. */
   settleMs: 4_000,
+  /** So long a person may have too many sessions: those of a node that died count until it is known to be gone. Then the newest go. */
+  tooManyMs: 4_000,
   /** News are gathered this long. */
   gatherMs: 50,
   /** A node that has told nothing for this long is forgotten; they all tell again sooner. */
@@ -50,6 +52,13 @@ interface Owned {
   readonly news: Map<Registered, Incarnation | null>;
 }
 
+/** Somebody with too many sessions: since when, and where the newest of them is. */
+interface Excess {
+  readonly owned: Owned;
+  since: number;
+  node: Incarnation;
+}
+
 interface Teller {
   number: number;
   at: number;
@@ -62,6 +71,7 @@ export class PeopleOwner {
   readonly #tellers = new Map<Incarnation, Teller>();
   /** Who is in their grace, those who left first in front. */
   readonly #leaving = new Map<Registered, Owned>();
+  readonly #tooMany = new Map<Registered, Excess>();
   #gathering = false;
 
   constructor(deps: PeopleOwnerDeps) {
@@ -101,6 +111,7 @@ export class PeopleOwner {
       person.leftAt = null;
       if (this.#owned.get(owned.partition) === owned) this.#changed(owned, person, null);
     }
+    for (const [person, excess] of this.#tooMany) this.#limit(person, excess, now);
     for (const [node, { at }] of this.#tellers) if (now - at >= ownerTimes.silentMs) this.nodeGone(node);
   }
 
@@ -125,11 +136,10 @@ export class PeopleOwner {
     const owned = this.#ownedNow(partition);
     if (owned === null || (epoch !== 0 && epoch !== owned.epoch)) return [partition, 0, 0, []];
     if (epoch === 0) this.#replace(owned, from, usersOf(here), usersOf(watched));
-    const excess = new Map<UserId, number>();
-    for (const [user, sessions] of here) excess.set(user, this.#setHere(owned, from, user, sessions));
+    for (const [user, sessions] of here) this.#setHere(owned, from, user, sessions);
     for (const [user, on] of watched) this.#setWatched(owned, from, user, on);
     const named = new Set([...usersOf(here), ...usersOf(watched)]);
-    const states = [...named].map((user) => this.#stateOf(owned, user, excess.get(user) ?? 0));
+    const states = [...named].map((user) => this.#stateOf(owned, user));
     return [partition, owned.epoch, owned.change, states];
   }
 
@@ -141,8 +151,7 @@ export class PeopleOwner {
     }
   }
 
-  /** Answers how many of the added sessions are too many. */
-  #setHere(owned: Owned, from: Incarnation, user: UserId, sessions: number): number {
+  #setHere(owned: Owned, from: Incarnation, user: UserId, sessions: number): void {
     const person = this.#personOf(owned, user);
     const before = person.here.get(from) ?? 0;
     if (sessions > 0) {
@@ -151,10 +160,25 @@ export class PeopleOwner {
       this.#leaving.delete(person);
     } else if (person.here.delete(from) && person.here.size === 0) this.#leave(owned, person);
     this.#changed(owned, person, from);
-    if (sessions <= before) return 0;
-    let all = 0;
-    for (const some of person.here.values()) all += some;
-    return Math.max(0, Math.min(all - this.#deps.sessionsMax, sessions - before));
+    if (sessions <= before || sessionsOf(person) <= this.#deps.sessionsMax) return;
+    const known = this.#tooMany.get(person);
+    if (known === undefined) this.#tooMany.set(person, { owned, since: this.#deps.clock.monotonic(), node: from });
+    else known.node = from;
+  }
+
+  /** Whoever has had too many sessions for long loses the newest; told again until they are fewer. */
+  #limit(person: Registered, excess: Excess, now: number): void {
+    const { owned, since, node } = excess;
+    const over = sessionsOf(person) - this.#deps.sessionsMax;
+    if (over <= 0 || this.#owned.get(owned.partition) !== owned) this.#tooMany.delete(person);
+    else if (now - since >= ownerTimes.tooManyMs) {
+      const [here] = person.here.keys();
+      const from = person.here.has(node) ? node : (here as Incarnation);
+      const [user, nodes, online] = this.#stateOf(owned, person.user);
+      const most = Math.min(over, person.here.get(from) ?? 0);
+      this.#deps.send(from, [[owned.partition, owned.epoch, owned.change, [[user, nodes, online, most]]]]);
+      excess.since = now;
+    }
   }
 
   #leave(owned: Owned, person: Registered): void {
@@ -192,10 +216,10 @@ export class PeopleOwner {
     return owned.settled ? false : null;
   }
 
-  #stateOf(owned: Owned, user: UserId, excess: number): PersonState {
+  #stateOf(owned: Owned, user: UserId): PersonState {
     const person = owned.people.get(user);
-    if (person === undefined) return [user, 0, owned.settled ? false : null, excess];
-    return [user, person.here.size, this.#online(owned, person), excess];
+    if (person === undefined) return [user, 0, owned.settled ? false : null, 0];
+    return [user, person.here.size, this.#online(owned, person), 0];
   }
 
   /** Not every node may have told this owner until now: from here on who is not here is away. */
@@ -226,7 +250,7 @@ export class PeopleOwner {
 
   #write(owned: Owned, letters: Map<Incarnation, Map<Owned, PersonState[]>>): void {
     for (const [person, knows] of owned.news) {
-      const state = this.#stateOf(owned, person.user, 0);
+      const state = this.#stateOf(owned, person.user);
       [, person.toldNodes, person.toldOnline] = state;
       for (const node of new Set([...person.here.keys(), ...person.watchers])) {
         if (node === knows) continue;
@@ -257,6 +281,12 @@ export class PeopleOwner {
     }
     if (words.length > 0) this.#deps.send(node, words);
   }
+}
+
+function sessionsOf({ here }: Registered): number {
+  let all = 0;
+  for (const some of here.values()) all += some;
+  return all;
 }
 
 function usersOf(named: readonly (readonly [UserId, unknown])[]): ReadonlySet<UserId> {

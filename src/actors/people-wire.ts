@@ -23,7 +23,7 @@ export type PeopleUpdate = readonly [
 
 /**
  * One person as their owner knows them: on how many nodes they have sessions, whether they are online (nil: the owner is new and has not
- * heard everybody yet), and how many of the sessions that were just told are too many.
+ * heard everybody yet), and how many of the newest sessions of the node that is told are too many.
  */
 export type PersonState = readonly [user: UserId, nodes: number, online: boolean | null, excess: number];
 

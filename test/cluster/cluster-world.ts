@@ -44,21 +44,25 @@ export class ClusterWorld implements AsyncDisposable {
     environment: Readonly<Record<string, string>> = {},
     overrides: ServerOverrides = {},
   ): Promise<RunningServer> {
-    const given = {
+    const given = this.environment(`node-${this.nodes.length}`);
+    const loaded = loadConfig({ environment: { ...given, ...environment }, file: null });
+    if (!loaded.ok) throw new Error(loaded.problem);
+    const node = await startServer(loaded.config, { log: silentLog(), version: "test", ...overrides });
+    this.nodes.push(node);
+    return node;
+  }
+
+  /** What a node of this world is started with, also one in a process of its own. @param name its folder */
+  environment(name: string): Readonly<Record<string, string>> {
+    return {
       PARLEY_PORT: "0",
-      PARLEY_DATA_DIR: join(this.#folder, `node-${this.nodes.length}`),
+      PARLEY_DATA_DIR: join(this.#folder, name),
       PARLEY_AUTH_SECRET: secret,
       PARLEY_STORE: this.#data.setting,
       PARLEY_NATS: this.#nats.uri,
       PARLEY_NATS_PREFIX: `t${this.#folder.replace(/[^A-Za-z0-9]/g, "").slice(-12)}`,
       ...this.#data.environment,
-      ...environment,
     };
-    const loaded = loadConfig({ environment: given, file: null });
-    if (!loaded.ok) throw new Error(loaded.problem);
-    const node = await startServer(loaded.config, { log: silentLog(), version: "test", ...overrides });
-    this.nodes.push(node);
-    return node;
   }
 
   /** A connection of `user` to a node, signed in. @param at its place in {@link ClusterWorld.nodes} */
