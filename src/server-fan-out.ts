@@ -84,7 +84,7 @@ function gatewayOf(
     clock: systemClock,
     store,
     meter: metrics,
-    sessions: new HubSessions(hub),
+    sessions: new HubSessions(hub, systemClock),
     owned: {
       epochOf: (partition) => node()?.epochOf(partition) ?? null,
       mayAnswer: (partition) => node()?.mayAnswer(partition) ?? false,

@@ -1,6 +1,7 @@
 // The gateway of a node in a cluster: what actors here say reaches the sessions of this node directly, those of others by links.
 // Made by the composition; alone, a node has the hub in its place. Order comes from seqs, never from a link (G3, G6, G12).
 import type { Clock } from "../lib/clock";
+import { partitionOf } from "../lib/hash";
 import type { ConversationId, Epoch, Seq, UserId } from "../protocol/ids";
 import type { FeedTuple } from "../protocol/operations";
 import type { Bus } from "./bus";
@@ -22,9 +23,12 @@ import type {
 import { InterestOwner } from "./interest-owner";
 import { Registrar } from "./interest-registrar";
 import { InterestTable } from "./interest-table";
+import { YoungItems } from "./interest-young";
 import { answersOut, conversationIn, conversationsIn, looksIn } from "./interest-wire";
+import type { LookAnswer } from "./interest-wire";
 import { arrayOf, bytesOf, integerOf, textOf } from "./node-data";
 import { NodeLinks } from "./node-links";
+import type { Item } from "./node-links";
 import type { Incarnation } from "./placement-shares";
 
 /** What it is made of. */
@@ -72,12 +76,14 @@ export class ClusterGateway implements Gateway, PartitionEvents {
   readonly #here: InterestHere;
   /** Newest connection of each node that registered here: what came over an older one came late. */
   readonly #connections = new Map<Incarnation, number>();
+  readonly #young: YoungItems;
   readonly #unwanted = new Map<Incarnation, Set<ConversationId>>();
   #cancelUnwanted: (() => void) | null = null;
 
   constructor(options: ClusterGatewayOptions) {
     this.#options = options;
     const parts = { ...options, table: this.#table };
+    this.#young = new YoungItems(options.clock);
     this.owner = new InterestOwner(options);
     this.links = new NodeLinks({
       ...options,
@@ -127,12 +133,14 @@ export class ClusterGateway implements Gateway, PartitionEvents {
 
   owned(partition: number, epoch: Epoch): void {
     this.owner.begin(partition, epoch);
+    this.#young.begin(partition);
     this.#registrar.ownedHere(partition, epoch);
     this.links.beatSoon();
   }
 
   lost(partition: number, graceful: boolean): void {
     this.owner.end(partition);
+    this.#young.end(partition);
     this.#registrar.lostHere(partition, graceful);
     // The others shall have everything before they hear of another owner.
     this.links.flush();
@@ -150,8 +158,7 @@ export class ClusterGateway implements Gateway, PartitionEvents {
 
   publish(conversation: ConversationId, frame: Uint8Array): void {
     this.#options.sessions.publish(conversation, frame);
-    const nodes = this.owner.nodesOf(conversation);
-    if (nodes.length > 0) this.links.send(nodes, [kinds.conversation, conversation, frame]);
+    this.#say(conversation, () => [kinds.conversation, conversation, frame]);
   }
 
   entries(conversation: ConversationId, frame: Uint8Array, span: EntrySpan): void {
@@ -163,8 +170,7 @@ export class ClusterGateway implements Gateway, PartitionEvents {
 
   toUser(user: UserId, frame: Uint8Array, conversation: ConversationId): void {
     this.#options.sessions.toUser(user, frame);
-    const nodes = this.owner.nodesOf(conversation);
-    if (nodes.length > 0) this.links.send(nodes, [kinds.user, user, frame]);
+    this.#say(conversation, () => [kinds.user, user, frame]);
   }
 
   headKnown(conversation: ConversationId, seq: Seq): void {
@@ -183,6 +189,13 @@ export class ClusterGateway implements Gateway, PartitionEvents {
     this.#options.sessions.signedOut(user, device);
     const nodes = this.owner.nodesOfUser(user);
     if (nodes.length > 0) this.links.send(nodes, [kinds.out, user, device]);
+  }
+
+  /** Something of a conversation that has no number. */
+  #say(conversation: ConversationId, item: () => Item): void {
+    const nodes = this.owner.nodesOf(conversation);
+    if (nodes.length > 0) this.links.send(nodes, item());
+    this.#young.note(partitionOf("conversation", conversation), conversation, item);
   }
 
   // What other nodes say.
@@ -221,7 +234,12 @@ export class ClusterGateway implements Gateway, PartitionEvents {
     this.#isLate(from, connection);
     // The numbers first: what is said from here on reaches whoever registers.
     const numbers = this.links.numbersFor(from);
-    return answersOut(numbers, this.owner.look(from, viewer, asks));
+    const answers = this.owner.look(from, viewer, asks).map((answer, i): LookAnswer => {
+      const missed = answer.taken ? this.#young.since(answer.partition, asks[i]?.conversations ?? []) : [];
+      for (const item of missed ?? []) this.links.send([from], item);
+      return { ...answer, late: missed === null };
+    });
+    return answersOut(numbers, answers);
   }
 
   #takeForget([connection, partition, conversations, people]: readonly unknown[], from: Incarnation): void {

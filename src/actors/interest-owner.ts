@@ -102,7 +102,7 @@ export class InterestOwner {
       const adds = conversations.length + people.length;
       const refused = known?.epoch !== epoch || !this.#options.owned.mayAnswer(partition);
       if (known === undefined || refused || (node !== null && this.#keys + adds > keysMax))
-        return { partition, taken: false, active: [] };
+        return { partition, taken: false, active: [], late: false };
       if (node !== null) this.#add(known, node, conversations, people);
       const active: LookedConversation[] = [];
       for (const conversation of conversations) {
@@ -111,7 +111,7 @@ export class InterestOwner {
         bytesLeft -= seen.bytes;
         active.push(seen.looked);
       }
-      return { partition, taken: true, active };
+      return { partition, taken: true, active, late: false };
     });
   }
 

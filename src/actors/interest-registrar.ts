@@ -23,7 +23,7 @@ export const registering = {
   /** Between two attempts, doubled up to the last, milliseconds. */
   backOffMs: { first: 50, last: 1_000 },
   /** Sessions that may lack what has no number sync again within this, milliseconds. */
-  resyncMs: 10_000,
+  resyncMs: 30_000,
 } as const;
 
 /** What it is made of. */
@@ -133,6 +133,7 @@ export class Registrar {
     partition.epoch = epoch;
     partition.released = false;
     partition.standing = false;
+    partition.fresh = true;
     partition.doubts++;
   }
 
@@ -163,6 +164,7 @@ export class Registrar {
       if (!partition.isEmpty) yield partition;
       else {
         partition.standing = true;
+        partition.fresh = false;
         partition.dirty = false;
       }
     }
@@ -204,9 +206,11 @@ export class Registrar {
   }
 
   /** From here on nothing new is missed; what was missed until here is looked for. */
-  #stands(partition: PartitionHere, { conversations, people }: LookAsk, { active }: LookAnswer): void {
+  #stands(partition: PartitionHere, { conversations, people }: LookAsk, { active, late }: LookAnswer): void {
     const { entries, feeds, table } = this.#options;
     partition.standing = true;
+    if (partition.fresh && late) partition.dirty = true;
+    partition.fresh = false;
     const known = new Set<ConversationId>();
     for (const { conversation, head } of active) {
       known.add(conversation);

@@ -41,6 +41,8 @@ export class PartitionHere {
   doubts = 0;
   /** What has no number may have been missed too: set until sessions were told. */
   dirty = false;
+  /** Not registered yet under this epoch, though somebody here receives something of it. */
+  fresh = false;
   /** The owner gave it up, and everything it had sent arrived. */
   released = false;
 

@@ -26,6 +26,8 @@ export interface LookAnswer {
   readonly partition: number;
   readonly taken: boolean;
   readonly active: readonly LookedConversation[];
+  /** What has no number and was said under this epoch before it was asked may not reach the node that asks. */
+  readonly late: boolean;
 }
 
 /** As arguments of a message. */
@@ -62,7 +64,7 @@ export function looksIn([connection, viewer, asks]: readonly unknown[]): {
 export function answersOut(numbers: readonly [number, number], answers: readonly LookAnswer[]): readonly unknown[] {
   return [
     numbers,
-    answers.map(({ partition, taken, active }) => [
+    answers.map(({ partition, taken, active, late }) => [
       partition,
       taken,
       active.map(({ conversation, head, seen }) => [
@@ -70,6 +72,7 @@ export function answersOut(numbers: readonly [number, number], answers: readonly
         head,
         seen === "unseen" ? null : seen === "stranger" ? false : seen,
       ]),
+      late,
     ]),
   ];
 }
@@ -84,8 +87,13 @@ export function answersIn(value: unknown): {
   return {
     numbers: [integerOf(direct), integerOf(common)],
     answers: arrayOf(answers).map((one) => {
-      const [partition, taken, active] = arrayOf(one);
-      return { partition: integerOf(partition), taken: taken === true, active: arrayOf(active).map(activeIn) };
+      const [partition, taken, active, late] = arrayOf(one);
+      return {
+        partition: integerOf(partition),
+        taken: taken === true,
+        active: arrayOf(active).map(activeIn),
+        late: late !== false,
+      };
     }),
   };
 }

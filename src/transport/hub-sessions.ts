@@ -2,6 +2,8 @@
 // Made by the composition of a node in a cluster.
 import type { SessionsHere } from "../actors/interest";
 import type { SessionHandle } from "../actors/session-world";
+import type { Clock } from "../lib/clock";
+import { capabilities } from "../protocol/capabilities";
 import type { ConversationId, UserId } from "../protocol/ids";
 import type { FeedTuple } from "../protocol/operations";
 import type { Hub } from "./hub";
@@ -13,9 +15,11 @@ const looksMax = 1_000_000;
 /** See the head of this file. */
 export class HubSessions implements SessionsHere {
   readonly #hub: Hub;
+  readonly #clock: Pick<Clock, "after">;
 
-  constructor(hub: Hub) {
+  constructor(hub: Hub, clock: Pick<Clock, "after">) {
     this.#hub = hub;
+    this.#clock = clock;
   }
 
   publish(conversation: ConversationId, frame: Uint8Array): void {
@@ -60,7 +64,11 @@ export class HubSessions implements SessionsHere {
 
   doubted(user: UserId | null, withinMs: number): void {
     const sessions = user === null ? this.#hub.everybody() : this.#hub.sessionsOf(user);
-    for (const session of [...sessions]) session.resync(withinMs);
+    for (const session of [...sessions]) {
+      if (session.capabilities & capabilities.resync.bit) session.resync(withinMs);
+      // Until their turn comes they go on as they are, rather than stay away for so long.
+      else this.#clock.after(within(withinMs), () => session.resync(0));
+    }
   }
 }
 

@@ -189,7 +189,7 @@ export class FanOutNode {
   }
 
   #sessions(): SessionsHere {
-    const sessions = new HubSessions(this.hub);
+    const sessions = new HubSessions(this.hub, this.clock);
     if (!this.#world.resyncs) sessions.doubted = () => undefined;
     return sessions;
   }
