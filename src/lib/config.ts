@@ -221,7 +221,7 @@ export function maskPassword(address: string): string {
 }
 
 /** A list of NATS servers as it may be shown. A name without a password behind it is a token. */
-export function maskServers(list: string): string {
+function maskServers(list: string): string {
   const secret = /^(\s*(?:[a-z]+:\/\/)?)([^:@/]*:)?[^@]*@/i;
   const mask = (server: string): string =>
     server.replace(secret, (_, scheme: string, user: string | undefined) => `${scheme}${user ?? ""}***@`);

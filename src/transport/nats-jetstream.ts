@@ -27,7 +27,7 @@ export const jetStreamErrors = {
 } as const;
 
 /** How long JetStream has for an answer, milliseconds: each write is answered within about a second. */
-export const jetStreamMs = 900;
+const jetStreamMs = 900;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();

@@ -7,7 +7,7 @@ import type { JetStream, JetStreamAnswer } from "./nats-jetstream";
 import type { NatsLink, NatsSubscription } from "./nats-connection";
 
 /** How a watch finds out that it is dead, and tries again. */
-export const watchTimes = {
+const watchTimes = {
   /** The consumer says this often that it lives, where it has nothing else to say. */
   heartbeatMs: 500,
   /** Heard nothing for this long, it is begun afresh. */
