@@ -31,6 +31,8 @@ const bulkMax = 256;
 /** Rooms of up to this many people get bulk. */
 const bulkPeople = 3;
 const meanBurst = 14;
+/** That a device names the capability to be asked to sync again. */
+const capableChance = 0.7;
 
 interface Room {
   readonly conv: string;
@@ -88,17 +90,21 @@ export class Company {
   }
 
   /**
-   * The longest that sends of one conversation of one device went without an answer since last asked, milliseconds: of those
-   * who can be asked to sync again. The others are sent away for that, and told when to come back.
+   * Those who can be asked to sync again. The others are sent away for that, and told when to come back: what of theirs waits
+   * says nothing of the servers.
    */
-  takeStall(): number {
-    const stalls = this.clients.map((client) => [client.setup.capabilities, client.takeStall()] as const);
-    return Math.max(0, ...stalls.map(([capable, stall]) => (capable ? stall : 0)));
+  get #capable(): readonly ResumingClient[] {
+    return this.clients.filter(({ setup }) => setup.capabilities !== undefined);
   }
 
-  /** How long at most sends of one conversation have been waiting for an acknowledgement by now, milliseconds. */
+  /** The longest that sends of one conversation of one device went without an answer since last asked, milliseconds. */
+  takeStall(): number {
+    return Math.max(0, ...this.#capable.map((client) => client.takeStall()));
+  }
+
+  /** How long at most sends of one conversation have been waiting for an answer by now, milliseconds. */
   get waitingMs(): number {
-    return Math.max(...this.clients.map((client) => client.waitingMs));
+    return Math.max(0, ...this.#capable.map((client) => client.waitingMs));
   }
 
   token(user: string): string {
@@ -181,8 +187,7 @@ export class Company {
       sendItems: bulkMax,
       deadlineMs,
       comeBackMs: () => this.#random.between(20, 300),
-      // Half of them can be asked to sync again, the others are sent away for it.
-      ...(this.#random.chance(0.5) ? { capabilities: resyncing } : {}),
+      ...(this.#random.chance(capableChance) ? { capabilities: resyncing } : {}),
     });
   }
 

@@ -14,7 +14,7 @@ import { Schedule } from "./schedule";
 import { rmSync } from "node:fs";
 
 /** What is promised after healing, on a machine of two busy cores. */
-const limits: Limits = { recoveryMs: 20_000, settleMs: 60_000, memoryMib: 768 };
+const limits: Limits = { recoveryMs: 30_000, settleMs: 90_000, memoryMib: 768 };
 
 /** What a run found; the last line of the command, as JSON. */
 export interface ChaosOutcome {
