@@ -147,6 +147,8 @@ export class NatsLink {
   publish(subject: string, bytes: Uint8Array, reply?: string, marks?: Readonly<Record<string, string>>): boolean {
     if (!this.#connected) return false;
     const waiting = this.#sent - this.#confirmed;
+    if (bytes.length > this.#info.max_payload)
+      this.#refusedBy(`${bytes.length} bytes to ${subject} are too many for one message`);
     if (waiting + bytes.length > natsLimits.bytesWaitingMax || bytes.length > this.#info.max_payload) {
       this.#refused += 1;
       return false;

@@ -136,9 +136,9 @@ describeWith("nats", "messages between nodes", () => {
     expect(world.lines.filter((line) => line.includes("boom"))).toHaveLength(1);
   });
 
-  test("a message larger than the server takes is not taken, and one that fits is", async () => {
+  test("a message larger than the server takes is not taken, which is told, and one that fits is", async () => {
     await using nodes = await twoNodes();
-    const { a, b } = nodes;
+    const { a, b, world } = nodes;
     const heard: number[] = [];
     b.bus.subscribe("p.1", ({ bytes }) => void heard.push(bytes.length));
     await b.bus.flush();
@@ -146,6 +146,8 @@ describeWith("nats", "messages between nodes", () => {
     expect(a.bus.publish("p.1", new Uint8Array(a.maxBytes + 1))).toBe(false);
     expect(await a.bus.request("p.1", new Uint8Array(a.maxBytes + 1), patience)).toEqual({ outcome: "away" });
     expect(a.stats().refused).toBe(2);
+    // Whoever sends such a thing does so again and again.
+    expect(world.lines.filter((line) => line.includes("are too many for one message"))).toHaveLength(1);
     expect(a.bus.publish("p.1", new Uint8Array(a.maxBytes))).toBe(true);
     await until(() => heard.length === 1);
     expect(heard).toEqual([a.maxBytes]);
