@@ -22,8 +22,8 @@ export const registering = {
   askMs: 1_000,
   /** Between two attempts, doubled up to the last, milliseconds. */
   backOffMs: { first: 50, last: 1_000 },
-  /** Sessions that may lack what has no number sync again within this, milliseconds. */
-  resyncMs: 30_000,
+  /** At least, between two times that sessions are told to sync again, milliseconds. */
+  doubtMs: 10_000,
 } as const;
 
 /** What it is made of. */
@@ -252,11 +252,11 @@ export class Registrar {
     const { clock, sessions } = this.#options;
     if (this.#doubtWaits) return;
     this.#doubtWaits = true;
-    const waitMs = Math.max(0, this.#doubtedAt + registering.resyncMs - clock.monotonic());
+    const waitMs = Math.max(0, this.#doubtedAt + registering.doubtMs - clock.monotonic());
     clock.after(waitMs, () => {
       this.#doubtWaits = false;
       this.#doubtedAt = clock.monotonic();
-      if (!this.#stopped) sessions.doubted(null, registering.resyncMs);
+      if (!this.#stopped) sessions.doubted();
     });
   }
 }

@@ -12,6 +12,9 @@ import { counterTopic } from "./hub-counters";
 /** Subscriptions looked at for those who receive one of several conversations; where there were more, everybody is meant. */
 const looksMax = 1_000_000;
 
+/** Over what time sessions sync again where something may have been missed: the longer, the more there are. Milliseconds. */
+const syncAgain = { leastMs: 500, mostMs: 30_000, eachMs: 1 } as const;
+
 /** See the head of this file. */
 export class HubSessions implements SessionsHere {
   readonly #hub: Hub;
@@ -62,9 +65,10 @@ export class HubSessions implements SessionsHere {
       if (device === null || session.device === device) sendAway(session, withinMs);
   }
 
-  doubted(user: UserId | null, withinMs: number): void {
-    const sessions = user === null ? this.#hub.everybody() : this.#hub.sessionsOf(user);
-    for (const session of [...sessions]) {
+  doubted(): void {
+    const { leastMs, mostMs, eachMs } = syncAgain;
+    const withinMs = Math.min(mostMs, Math.max(leastMs, Math.ceil(this.#hub.sessions * eachMs)));
+    for (const session of [...this.#hub.everybody()]) {
       if (session.capabilities & capabilities.resync.bit) session.resync(withinMs);
       // Until their turn comes they go on as they are, rather than stay away for so long.
       else this.#clock.after(within(withinMs), () => session.resync(0));
