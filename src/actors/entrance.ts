@@ -19,10 +19,11 @@ export class Entrance {
   readonly syncs: Turnstile;
 
   constructor({ clock, settings, meter, random = Math.random }: EntranceDeps) {
-    const { signInsMax, syncsMax, turnQueueMax, turnWaitMs } = settings.connections;
+    const { signInsMax, syncsMax, turnQueueMax, turnWaitMs, turnSlowMs } = settings.connections;
     const rule = { waitingMax: turnQueueMax, waitMs: turnWaitMs };
     this.signIns = new Turnstile(
-      { ...rule, atOnce: signInsMax },
+      // One may wait for an owner elsewhere who is gone; others shall not wait with it.
+      { ...rule, atOnce: signInsMax, slow: { ms: turnSlowMs, most: turnQueueMax } },
       {
         clock,
         random,
@@ -33,7 +34,7 @@ export class Entrance {
       },
     );
     this.syncs = new Turnstile(
-      { ...rule, atOnce: syncsMax },
+      { ...rule, atOnce: syncsMax, slow: null },
       {
         clock,
         random,

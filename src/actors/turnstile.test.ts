@@ -19,7 +19,7 @@ class World {
 
   constructor(rule: Partial<TurnstileRule> = {}) {
     this.turnstile = new Turnstile(
-      { atOnce: 2, waitingMax: 3, waitMs: 1_000, ...rule },
+      { atOnce: 2, waitingMax: 3, waitMs: 1_000, slow: null, ...rule },
       {
         clock: {
           monotonic: () => this.now,
@@ -132,6 +132,29 @@ test("whoever waited too long is told so, and only they", async () => {
   expect(world.begun).toEqual(["a", "c"]);
   await world.end("c");
   expect(await late).toBeNull();
+});
+
+test("work that waits for something else makes room, for so many and no more, and counts once it ends", async () => {
+  const world = new World({ waitMs: 60_000, slow: { ms: 100, most: 3 } });
+  const all = ["a", "b", "c", "d", "e"].map((name) => world.come(name));
+  await world.pass(99);
+  expect(world.begun).toEqual(["a", "b"]);
+  await world.pass(1);
+  await world.end("nobody");
+  expect([world.begun, world.turnstile.underWay]).toEqual([["a", "b", "c", "d"], 4]);
+  await world.pass(100);
+  await world.end("nobody");
+  expect([world.begun, world.turnstile.underWay]).toEqual([["a", "b", "c", "d", "e"], 5]);
+  void world.come("f");
+  await world.pass(1_000);
+  expect(world.begun).toHaveLength(5);
+  await world.end("a");
+  await world.pass(1_000);
+  await world.end("nobody");
+  expect(world.begun).toHaveLength(6);
+  for (const name of ["b", "c", "d", "e", "f"]) await world.end(name);
+  expect(await Promise.all(all)).toEqual([null, null, null, null, null]);
+  expect(world.turnstile.underWay).toBe(0);
 });
 
 test("nobody begins while nobody may, and all go on once they may", async () => {

@@ -11,6 +11,11 @@ export interface TurnstileRule {
   readonly waitingMax: number;
   /** How long somebody may wait, milliseconds. */
   readonly waitMs: number;
+  /**
+   * Work that takes longer than `ms` waits for something else, such as an owner who is gone: it makes room for the next as if it had
+   * ended, for up to `most` at a time. Null: it does not.
+   */
+  readonly slow: { readonly ms: number; readonly most: number } | null;
 }
 
 /** What a turnstile has to do with the world. */
@@ -36,9 +41,13 @@ export const hintLimits = {
   mostMs: 6_000,
 } as const;
 
+interface Work {
+  readonly since: number;
+}
+
 interface Waiting {
   readonly since: number;
-  begin(): void;
+  begin(work: Work): void;
   refuse(error: AppError): void;
 }
 
@@ -50,8 +59,11 @@ export class Turnstile {
   readonly #rule: TurnstileRule;
   readonly #world: TurnstileWorld;
   readonly #waiting: Waiting[] = [];
-  #underWay = 0;
+  /** Under way, oldest first, but those that were found to be slow. */
+  readonly #underWay = new Set<Work>();
+  #slow = 0;
   #cancelPatience: Cancel | null = null;
+  #cancelSlowness: Cancel | null = null;
   #perSecond: number = hintLimits.assumedPerSecond;
   #measuredFrom: number | null = null;
   #done = 0;
@@ -70,7 +82,7 @@ export class Turnstile {
 
   /** How many are under way. */
   get underWay(): number {
-    return this.#underWay;
+    return this.#underWay.size + this.#slow;
   }
 
   /** Throws as {@link pass} rejects where somebody who came now could not even wait: before anything is done for them. */
@@ -83,12 +95,12 @@ export class Turnstile {
    * was too long: `retryAfterMs` grows with how many were sent away lately, and is spread by chance.
    */
   async pass<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#enter();
-    if (turn !== null) await turn;
+    const entered = this.#enter();
+    const mine = entered instanceof Promise ? await entered : entered;
     try {
       return await work();
     } finally {
-      this.#underWay--;
+      if (!this.#underWay.delete(mine)) this.#slow--;
       this.#measure();
       this.advance();
       this.#world.onRoom();
@@ -97,28 +109,51 @@ export class Turnstile {
 
   /** Lets those begin for whom there is room. Called by whoever knows that `mayBegin` may have changed. */
   advance(): void {
-    while (this.#waiting.length > 0 && this.#hasRoom()) {
-      this.#underWay++;
-      this.#waiting.shift()?.begin();
-    }
+    while (this.#waiting.length > 0 && this.#hasRoom()) this.#waiting.shift()?.begin(this.#begin());
     if (this.#waiting.length === 0) this.#measuredFrom = null;
+    else this.#watchSlowness();
   }
 
-  /** Null: begun at once. */
-  #enter(): Promise<void> | null {
-    if (this.#waiting.length === 0 && this.#hasRoom()) {
-      this.#underWay++;
-      return null;
-    }
+  #enter(): Promise<Work> | Work {
+    if (this.#waiting.length === 0 && this.#hasRoom()) return this.#begin();
     if (this.#waiting.length >= this.#rule.waitingMax) throw this.#refusal();
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const { promise, resolve, reject } = Promise.withResolvers<Work>();
     this.#waiting.push({ since: this.#world.clock.monotonic(), begin: resolve, refuse: reject });
     this.#watchPatience();
+    this.#watchSlowness();
     return promise;
   }
 
+  #begin(): Work {
+    const work: Work = { since: this.#world.clock.monotonic() };
+    this.#underWay.add(work);
+    return work;
+  }
+
   #hasRoom(): boolean {
-    return this.#underWay < this.#rule.atOnce && this.#world.mayBegin();
+    return this.#underWay.size < this.#rule.atOnce && this.#world.mayBegin();
+  }
+
+  /** While somebody waits: one timer for the work that is under way longest. */
+  #watchSlowness(): void {
+    const { slow } = this.#rule;
+    const [first] = this.#underWay;
+    if (slow === null || first === undefined || this.#cancelSlowness !== null || this.#slow >= slow.most) return;
+    const { clock } = this.#world;
+    this.#cancelSlowness = clock.after(Math.max(1, first.since + slow.ms - clock.monotonic()), () => {
+      this.#cancelSlowness = null;
+      this.#passOver(slow);
+      this.advance();
+    });
+  }
+
+  #passOver(slow: NonNullable<TurnstileRule["slow"]>): void {
+    const now = this.#world.clock.monotonic();
+    for (const work of this.#underWay) {
+      if (now - work.since < slow.ms || this.#slow >= slow.most) return;
+      this.#underWay.delete(work);
+      this.#slow++;
+    }
   }
 
   /** One timer for all: whoever waits longest is first. */

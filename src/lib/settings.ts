@@ -146,6 +146,12 @@ const connections = z.strictObject({
     "Most sign-ins waiting for their turn, and most syncs; past it a client is told when to come again.",
   ),
   turnWaitMs: whole(8_000, 10, 60_000, "How long one waits for its turn before it is told so, milliseconds."),
+  turnSlowMs: whole(
+    250,
+    1,
+    60_000,
+    "A sign-in that takes longer than this, as while an owner elsewhere is replaced, makes room for the next, milliseconds.",
+  ),
 });
 
 const rates = z.strictObject({

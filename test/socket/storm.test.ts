@@ -69,7 +69,10 @@ test("so many syncs read at once, so many wait, the others come again when told,
 
 test("so many sign-ins are checked at once; whoever was refused signs in on the same connection later", async () => {
   const { store, release, most } = gated("openFeed");
-  await using world = await SocketWorld.start({ store, connections: { signInsMax: 3, turnQueueMax: 4 } });
+  await using world = await SocketWorld.start({
+    store,
+    connections: { signInsMax: 3, turnQueueMax: 4, turnSlowMs: 60_000 },
+  });
   const clients = await Promise.all(Array.from({ length: 12 }, () => world.connect()));
   const hello = (i: number): Promise<unknown> =>
     (clients[i] as RawClient).request("hello", 1, tokenFor(`p${i}`), "device-1", null, []);
