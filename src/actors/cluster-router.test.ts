@@ -18,6 +18,19 @@ interface Sent {
   answer(answer: BusAnswer): Promise<void>;
 }
 
+/** Echoes; keeps what is told to stay unanswered. */
+const kind: ActorKind = {
+  name: "conversation",
+  mailboxMax: 100,
+  idleMs: 60_000,
+  activeMax: 100,
+  activate: async () => ({
+    receive: (message, reply) => (message === "stay" ? undefined : reply.ok(`here ${String(message)}`)),
+    passivate: async () => true,
+    abort: () => undefined,
+  }),
+};
+
 /** A router of node `me`; the actor `a` is `them`'s, unless the test says otherwise. */
 function router(given: { owner?: string | null; phase?: Phase; mayAnswer?: boolean } = {}) {
   const clock = new VirtualClock();
@@ -41,17 +54,6 @@ function router(given: { owner?: string | null; phase?: Phase; mayAnswer?: boole
     subscribe: () => ({ drain: async () => undefined, unsubscribe: () => undefined }),
     flush: async () => true,
     onConnection: (listener) => listener(true),
-  };
-  const kind: ActorKind = {
-    name: "conversation",
-    mailboxMax: 100,
-    idleMs: 60_000,
-    activeMax: 100,
-    activate: async () => ({
-      receive: (message, reply) => (message === "stay" ? undefined : reply.ok(`here ${String(message)}`)),
-      passivate: async () => true,
-      abort: () => undefined,
-    }),
   };
   const placement = {
     phaseOf: () => state.phase,
