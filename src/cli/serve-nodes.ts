@@ -120,7 +120,8 @@ async function supervise(
     const started = await Promise.race([supervisor.start(), stopped.promise]);
     if (started?.ok === false) throw failedStart(started.end);
     if (started?.ok === true) onStarted();
-    await stopped.promise;
+    const fenced = await Promise.race([supervisor.fenced, stopped.promise]);
+    if (fenced) throw new CommandFailure(fenced.said ?? "another server took over the data", exitCodes.fenced);
   } finally {
     await supervisor.stop();
     clearInterval(hold);

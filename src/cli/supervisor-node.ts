@@ -2,6 +2,7 @@
 // Owned by Supervisor, which decides when it is restarted and stopped.
 import type { Cancel, Clock } from "../lib/clock";
 import type { Log } from "../lib/log";
+import { exitCodes } from "./context";
 import { readNodeBeat, supervisorTimes as times } from "./supervisor-words";
 
 /** How a process ended. */
@@ -28,6 +29,8 @@ export interface SupervisedNodeOptions {
   readonly start: StartProcess;
   readonly clock: Clock;
   readonly log: Log;
+  /** It ended and starting it again would do harm: another server has its data. Called once a life, instead of a restart. */
+  readonly onFenced: (end: ProcessEnd) => void;
   /** From 0 to 1, for jitter. */
   readonly random: () => number;
   readonly drainMs: number;
@@ -192,7 +195,11 @@ export class SupervisedNode {
       life.killAt = this.#options.clock.monotonic() + this.#options.drainMs + times.graceMs;
       life.process.kill("SIGTERM");
     }
-    await life.process.ended;
+    const over = Promise.withResolvers<"stuck">();
+    const cancel = this.#options.clock.after(this.#options.drainMs + times.stuckMs, () => over.resolve("stuck"));
+    const how = await Promise.race([life.process.ended, over.promise]).finally(cancel);
+    // The system holds it, in a disk that does not answer for one: nothing here can do more.
+    if (how === "stuck") this.#options.log.error({ node: this.name, pid: life.process.pid }, "a node cannot be killed");
   }
 
   #hear(life: Life, message: unknown): void {
@@ -220,6 +227,7 @@ export class SupervisedNode {
     this.#lastEnd = end;
     const { clock, log } = this.#options;
     if (life.told) log.info({ node: this.name, code: end.code, signal: end.signal }, "a node ended");
+    else if (end.code === exitCodes.fenced) this.#options.onFenced(end);
     else {
       if (life.readySince !== null && clock.monotonic() - life.readySince >= times.wellMs) this.#failures = 0;
       this.#crashed(end);

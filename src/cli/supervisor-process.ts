@@ -30,7 +30,11 @@ export function processStarter({ command, environment, argsOf, say }: NodeProgra
     });
     const said = lastLine(child.stderr, (line) => say(`${name}: ${line}`));
     const ended = child.exited.then(
-      async (): Promise<ProcessEnd> => ({ code: child.exitCode, signal: nameOf(child.signalCode), said: await said }),
+      async (): Promise<ProcessEnd> => ({
+        code: child.exitCode,
+        signal: nameOf(child.signalCode),
+        said: (await said)?.replace(/^parley: /, "") ?? null,
+      }),
     );
     return { pid: child.pid, ended, kill: (signal) => child.kill(signal) };
   };

@@ -22,6 +22,8 @@ export const supervisorTimes = {
   lateMs: 1_000,
   /** Past `drainMs`, before a node that was told to end is killed. */
   graceMs: 1_000,
+  /** Past `drainMs`, before a node that was killed and is still there is waited for no more. */
+  stuckMs: 3_000,
   /** Longest wait for a restarted node to be ready; past it a rolling restart is given up. */
   readyMs: 60_000,
   /** The first start of the other nodes waits this long for the first one's. */

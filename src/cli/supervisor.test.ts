@@ -260,6 +260,24 @@ test("stopping ends a rolling restart and starts nothing any more", async () => 
   expect(world.starts).toEqual(["a", "b"]);
 });
 
+test("a node whose data another server took over is not started again", async () => {
+  const world = await World.ready("a", "b");
+  world.life("a").end({ code: 3, said: "parley: another server took over" });
+  expect(await world.supervisor.fenced).toMatchObject({ code: 3, said: "parley: another server took over" });
+  world.run(60_000);
+  expect(world.starts).toEqual(["a", "b"]);
+});
+
+test("a process that even a kill does not end is waited for no more", async () => {
+  const world = await World.ready("a");
+  const stuck = world.life("a");
+  stuck.kill = (signal) => void stuck.signals.push(signal);
+  const stopped = world.supervisor.stop();
+  world.run(drainMs + times.stuckMs);
+  await stopped;
+  expect(stuck.signals.slice(0, 2)).toEqual(["SIGTERM", "SIGKILL"]);
+});
+
 test("what is no message of a node changes nothing", async () => {
   const world = await World.ready("a");
   world.life("a").alive = false;

@@ -6,7 +6,7 @@ import type { ProcessEnd, SupervisedNodeOptions } from "./supervisor-node";
 import { supervisorTimes as times } from "./supervisor-words";
 
 /** What a supervisor is made of. */
-export interface SupervisorOptions extends Omit<SupervisedNodeOptions, "name"> {
+export interface SupervisorOptions extends Omit<SupervisedNodeOptions, "name" | "onFenced"> {
   readonly names: readonly string[];
 }
 
@@ -15,6 +15,8 @@ export type FirstStart = { readonly ok: true } | { readonly ok: false; readonly 
 
 /** See the head of this file. */
 export class Supervisor {
+  /** Settles when another server has taken the data over: starting a node again would take it back, and so on. */
+  readonly fenced: Promise<ProcessEnd>;
   readonly #options: SupervisorOptions;
   readonly #nodes: readonly SupervisedNode[];
   #cancelLook: Cancel | null = null;
@@ -25,7 +27,9 @@ export class Supervisor {
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
-    this.#nodes = options.names.map((name) => new SupervisedNode({ ...options, name }));
+    const { promise, resolve: onFenced } = Promise.withResolvers<ProcessEnd>();
+    this.fenced = promise;
+    this.#nodes = options.names.map((name) => new SupervisedNode({ ...options, name, onFenced }));
     this.#lookedAt = options.clock.monotonic();
   }
 
@@ -67,7 +71,7 @@ export class Supervisor {
 
   /**
    * Ends all nodes: the next is told once the former is gone, or has taken its part of `drainMs`, so that all of it takes less
-   * than twice `drainMs` and a second. Idempotent.
+   * than twice `drainMs` and some seconds. Idempotent.
    */
   stop(): Promise<void> {
     this.#stopping ??= this.#stopAll();

@@ -58,7 +58,7 @@ describeWith("own nats", "nodes of one machine behind one port", () => {
     expect(await supervised.exited()).toBe(0);
     const ends = supervised.lines.slice(since).filter(({ msg }) => msg === "a node ended");
     expect(ends.map(({ node, code }) => [node, code])).toEqual(names.map((node) => [node, 0]));
-  }, 60_000);
+  }, 120_000);
 
   test("say why they cannot start, again and again, and the others go on", async () => {
     await using nats = await startNats();
@@ -76,7 +76,7 @@ describeWith("own nats", "nodes of one machine behind one port", () => {
     supervised.signal("SIGINT");
     expect(await supervised.exited()).toBe(0);
     rmSync(folder, { recursive: true });
-  }, 60_000);
+  }, 120_000);
 });
 
 test("without NATS there is one node at most", async () => {
@@ -97,6 +97,15 @@ test("a node whose supervisor is gone drains and ends by itself", async () => {
   await supervised.exited();
   const said = supervised.lines.slice(since).map(({ msg }) => msg);
   expect(said).toEqual(["the supervisor is gone: draining", "stopped"]);
+}, 30_000);
+
+test("a node without NATS whose data another server takes over ends all with code 3, as that server's would", async () => {
+  await using first = new Supervised(1, {});
+  await first.ready(["node-1"]);
+  await using second = new Supervised(1, { PARLEY_DATA_DIR: join(first.folder, "data") });
+  await second.ready(["node-1"]);
+  expect(await first.exited()).toBe(3);
+  expect(first.errors).toMatch(/\nparley: another server opened the same data and took over; this one has stopped\n$/);
 }, 30_000);
 
 test("a port that others listen on is refused, though a node could share it", async () => {
