@@ -163,6 +163,29 @@ testBrowser("a muted conversation stays out of the title, and a draft outlives a
   expect(await ann.page.locator(".composer textarea").inputValue()).toBe("half a tho");
 });
 
+testBrowser("a large conversation that is not open is counted, and shows everything once it is opened", async () => {
+  await using world = await World.create({ PARLEY_COUNTERS_MEMBERS_ABOVE: "1", PARLEY_COUNTERS_EVERY_MS: "50" });
+  const context = await world.context();
+  const [ann, bob] = [await Window.signIn(context, world.url, "ann"), await Window.signIn(context, world.url, "bob")];
+  await ann.startDirect("bob");
+  for (const text of ["one.", "two.", "three."]) await ann.write(text);
+  await bob.unread("ann", 3);
+  await bob.titled("(3) Parley");
+
+  await bob.row("ann").click();
+  await bob.message("three.").waitFor();
+  await bob.write("four.");
+  await ann.message("four.").waitFor();
+  await ann.page.keyboard.press("Escape");
+  await bob.write("five.");
+  await ann.unread("bob", 1);
+  await ann.row("bob").click();
+  await ann.message("five.").waitFor();
+  expect(await bob.texts()).toEqual(["one.", "two.", "three.", "four.", "five."]);
+  expect(await ann.texts()).toEqual(await bob.texts());
+  expect([...ann.complaints, ...bob.complaints]).toEqual([]);
+});
+
 testBrowser("older messages load above while one scrolls, and none is missing or twice", async () => {
   await using world = await World.create();
   const context = await world.context();
