@@ -146,12 +146,17 @@ export class SupervisedNode {
     this.start();
   }
 
-  /** Has it drain and end for good. Resolves when it is gone. */
-  async stop(): Promise<void> {
+  /** It is started no more, whyever it ends; what runs goes on. */
+  retire(): void {
     this.#stopped = true;
     this.#again?.();
     this.#again = null;
     this.#changed("stopped");
+  }
+
+  /** Has it drain and end for good. Resolves when it is gone. */
+  async stop(): Promise<void> {
+    this.retire();
     await this.#end();
   }
 
@@ -226,7 +231,7 @@ export class SupervisedNode {
     this.#life = null;
     this.#lastEnd = end;
     const { clock, log } = this.#options;
-    if (life.told) log.info({ node: this.name, code: end.code, signal: end.signal }, "a node ended");
+    if (life.told || this.#stopped) log.info({ node: this.name, code: end.code, signal: end.signal }, "a node ended");
     else if (end.code === exitCodes.fenced) this.#options.onFenced(end);
     else {
       if (life.readySince !== null && clock.monotonic() - life.readySince >= times.wellMs) this.#failures = 0;

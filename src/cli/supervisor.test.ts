@@ -248,6 +248,16 @@ test("nodes end in turn, the next when the one before is gone or has had its par
   expect(world.starts).toHaveLength(3);
 });
 
+test("a node that was told to end by somebody else meanwhile is not started again", async () => {
+  const world = await World.ready("a", "b");
+  const stopped = world.supervisor.stop();
+  world.life("b").end();
+  world.run(times.backOffMs * 2);
+  expect(world.starts).toEqual(["a", "b"]);
+  world.life("a").end();
+  await stopped;
+});
+
 test("stopping ends a rolling restart and starts nothing any more", async () => {
   const world = await World.ready("a", "b");
   const rolled = world.supervisor.restartAll();

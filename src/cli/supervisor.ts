@@ -81,6 +81,8 @@ export class Supervisor {
   async #stopAll(): Promise<void> {
     const { clock, drainMs } = this.#options;
     const ends: Promise<void>[] = [];
+    // Whoever told this process to end may have told all of them.
+    for (const node of this.#nodes) node.retire();
     for (const node of this.#nodes) {
       const end = node.stop();
       ends.push(end);
