@@ -6,7 +6,7 @@ import { InterestTable } from "./interest-table";
 import { seenOut } from "./interest-wire";
 import type { LookedConversation } from "./interest-wire";
 import type { RowPart } from "./messages";
-import type { Peeked, Standing } from "./rows";
+import type { Peeked, Standing } from "./standing";
 
 const quiet: Standing = { state: "quiet" };
 
@@ -91,7 +91,9 @@ test("an owner's word on an active conversation stands while nothing behind it h
 test("after a gap, under another owner or epoch, or once it was forgotten, nothing that was learnt before counts", () => {
   const spoil: ((world: World) => void)[] = [
     (world) => void world.partition.doubts++,
-    (world) => void (world.partition.owner = "third"),
+    (world) => {
+      world.partition.owner = "third";
+    },
     (world) => void world.partition.epoch++,
     (world) => world.partition.conversations.clear(),
   ];

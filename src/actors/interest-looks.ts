@@ -8,7 +8,7 @@ import { seenIn } from "./interest-wire";
 import type { LookedConversation } from "./interest-wire";
 import type { RowPart } from "./messages";
 import type { Incarnation } from "./placement-shares";
-import type { Peeked, Standing } from "./rows";
+import type { Peeked, Standing } from "./standing";
 
 const recent: Standing = { state: "recent" };
 const quiet: Standing = { state: "quiet" };

@@ -4,7 +4,7 @@ import { decode, encode } from "../protocol/codec";
 import { isConversationId } from "../protocol/ids";
 import type { ConversationId, Epoch, Seq, UserId } from "../protocol/ids";
 import { arrayOf, integerOf, Malformed, textOf } from "./node-data";
-import type { Peeked } from "./rows";
+import type { Peeked } from "./standing";
 
 /** Keys of one partition to be registered with its owner. */
 export interface LookAsk {

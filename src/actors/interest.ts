@@ -6,7 +6,7 @@ import type { Store } from "../storage/store";
 import type { PlacedActor } from "./actor";
 import type { RowPart } from "./messages";
 import type { Incarnation } from "./placement-shares";
-import type { Standing } from "./rows";
+import type { Standing } from "./standing";
 
 /** The sessions of this node: the hub. Nothing throws. */
 export interface SessionsHere {

@@ -14,7 +14,7 @@ import type { Joined } from "../storage/sync-row";
 import type { PlacedActor } from "./actor";
 import type { RowPart } from "./messages";
 import { RowSource } from "./rows";
-import type { Peeked } from "./rows";
+import type { Peeked } from "./standing";
 import type { SessionWorld } from "./session-world";
 import { gatherPage } from "./sync";
 import type { Page, PageRequest } from "./sync";

@@ -11,7 +11,7 @@ import type { EntryRow, SyncCount, SyncPage, SyncRow } from "../storage/store";
 import type { Looks } from "./interest";
 import type { RowPart } from "./messages";
 import { peekedPart, toRow, unreadOfPart } from "./rows";
-import type { Standing } from "./rows";
+import type { Standing } from "./standing";
 import type { SessionWorld } from "./session-world";
 
 /** Bytes of a sync answer that rows may take; missed entries take what they leave. */

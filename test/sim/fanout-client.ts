@@ -8,8 +8,7 @@ import type { ConversationId, Seq, UserId } from "../../src/protocol/ids";
 import type { FeedTuple, Results, RowTuple } from "../../src/protocol/operations";
 import { expectSame } from "./log-fold";
 import type { FanOutLine } from "./fanout-line";
-import type { FanOutNode } from "./fanout-node";
-import type { FanOutWorld } from "./fanout-world";
+import type { ClientHost, Door } from "./fanout-host";
 
 /** How long it waits for an answer before it gives the connection up, milliseconds. */
 const patienceMs = 12_000;
@@ -25,7 +24,7 @@ interface Waiting {
 /** One device of one person, connected to one node at a time. */
 export class FanOutClient {
   readonly user: UserId;
-  readonly #world: FanOutWorld;
+  readonly #world: ClientHost;
   readonly #device: string;
   readonly #resyncs: boolean;
   /** Conversations that it shows on this connection, with the last seq it has of each. */
@@ -35,7 +34,7 @@ export class FanOutClient {
   readonly #positions = new Map<ConversationId, Seq>();
   readonly #waiting = new Map<number, Waiting>();
   userSeq = 0;
-  node: FanOutNode | null = null;
+  node: Door | null = null;
   synced = false;
   #line: FanOutLine | null = null;
   #session: Session | null = null;
@@ -44,7 +43,7 @@ export class FanOutClient {
   #life = 0;
   #nextId = 1;
 
-  constructor(world: FanOutWorld, user: UserId, device: string, resyncs: boolean) {
+  constructor(world: ClientHost, user: UserId, device: string, resyncs: boolean) {
     this.#world = world;
     this.user = user;
     this.#device = device;

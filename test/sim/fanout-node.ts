@@ -24,7 +24,7 @@ import { HubSessions } from "../../src/transport/hub-sessions";
 import { FanOutLine } from "./fanout-line";
 import type { MemoryBus } from "./memory-bus";
 import { MemoryStore } from "./memory-store";
-import type { FanOutWorld } from "./fanout-world";
+import type { NodeHost } from "./fanout-host";
 
 /** Idle actors go soon, so that conversations close and open again within a schedule. */
 const kindLimits = { mailboxMax: 1_000, idleMs: 400, activeMax: 1_000 };
@@ -42,7 +42,7 @@ export class FanOutNode {
   readonly hub: Hub;
   /** Partitions that this node believes to own. */
   readonly held = new Map<number, Epoch>();
-  readonly #world: FanOutWorld;
+  readonly #world: NodeHost;
   readonly #store: MemoryStore;
   readonly #system: ActorSystem;
   readonly #router: ClusterRouter;
@@ -52,7 +52,7 @@ export class FanOutNode {
   readonly #topics = new Map<string, Set<FanOutLine>>();
   #dead = false;
 
-  constructor(world: FanOutWorld, name: string) {
+  constructor(world: NodeHost, name: string) {
     const { clock } = this;
     this.#world = world;
     this.name = name;
@@ -153,7 +153,7 @@ export class FanOutNode {
 
   readonly #placement: Placement = {
     epochOf: (partition) => this.held.get(partition) ?? null,
-    suspect: (partition) => this.#world.suspected(this, partition),
+    suspect: (partition) => this.#world.suspected(this.name, partition),
     mayAnswer: (partition) => this.#world.data.epochOf(partition) === this.held.get(partition),
   };
 

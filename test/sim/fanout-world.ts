@@ -3,6 +3,7 @@
 import { partitionCount, partitionOf } from "../../src/lib/hash";
 import type { ConversationId, UserId } from "../../src/protocol/ids";
 import { FanOutClient } from "./fanout-client";
+import type { ClientHost, NodeHost } from "./fanout-host";
 import { FanOutNode } from "./fanout-node";
 import { MemoryNet } from "./memory-bus";
 import type { Schedule } from "./simulate";
@@ -16,7 +17,7 @@ const zombieMs = 250;
 const settleMs = 120_000;
 
 /** See the head of this file. */
-export class FanOutWorld {
+export class FanOutWorld implements ClientHost, NodeHost {
   readonly schedule: Schedule;
   readonly data = new WatchedData();
   /** Whether clients are told to sync again where something without a number may be lost: what hides that entries were. */
@@ -88,8 +89,11 @@ export class FanOutWorld {
   }
 
   /** An activation was fenced: its node looks soon whether the partition is another's. */
-  suspected(node: FanOutNode, partition: number): void {
-    this.schedule.clock.after(5, () => this.#audit(node, partition));
+  suspected(name: string, partition: number): void {
+    this.schedule.clock.after(5, () => {
+      const node = this.nodes.find((one) => one.name === name);
+      if (node) this.#audit(node, partition);
+    });
   }
 
   pass(ms: number): void {
