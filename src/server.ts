@@ -2,6 +2,7 @@
 // Order matters both ways: the port is bound before the data is claimed, and nothing closes before its commits are done.
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import type { Bus } from "./actors/bus";
 import type { ClusterNode } from "./actors/cluster-node";
 import { FeatureLevel, releaseLevel } from "./actors/feature-level";
 import type { Gateway } from "./actors/gateway";
@@ -117,6 +118,8 @@ class Stage {
   readonly #end: (reason: EndReason) => void;
   /** Its part in a cluster, once it runs; null: it is alone. */
   node: ClusterNode | null = null;
+  /** Its connection to the cluster; null: it is alone. */
+  bus: Pick<Bus, "connected"> | null = null;
   /** All nodes of its cluster, for operators. */
   nodes: ClusterNodes | null = null;
 
@@ -233,6 +236,7 @@ async function compose(config: Config, overrides: ServerOverrides, opening: Asyn
   const others = cache.shared ? new OtherNodes({ cache, clock: systemClock, meter: metrics }) : null;
   if (others !== null) opening.defer(() => others.stop());
   const joined = await joinCluster({ config, log, metrics, store, openNats: overrides.openNats }, stage, opening);
+  stage.bus = joined?.bus ?? null;
   const fanOut = openFanOut(
     { config, log, metrics, store, router, others, cluster: joined, node: () => stage.node },
     opening,
@@ -271,6 +275,8 @@ function readinessOf(stage: Stage, store: Store): Readiness {
   if (stage.now !== "ready") return { ready: false, reason: stage.now };
   const { writable, reason } = store.health();
   if (!writable) return { ready: false, reason };
+  // The others are not reached, and do not count it as one of them for long.
+  if (stage.bus?.connected === false) return { ready: false, reason: "not connected to NATS" };
   const placement = stage.node?.stats().placement;
   if (placement && placement.state !== "serving") return { ready: false, reason: placement.state };
   if (placement && placement.unowned > 0)

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import type { ListedNode } from "../../src/transport/cluster-nodes";
 import type { RunningServer } from "../../src/server";
-import { describeWith } from "../services/services";
+import { describeWith, startNats } from "../services/services";
 import { ClusterWorld } from "./cluster-world";
 
 const adminSecret = "the-secret-of-the-operator-of-these-tests";
@@ -41,7 +41,7 @@ async function readiness(node: RunningServer): Promise<readonly unknown[]> {
   return [answer.status, reason];
 }
 
-describeWith("nats", "the nodes of a cluster", () => {
+describeWith(["nats", "own nats"], "the nodes of a cluster", () => {
   test(
     "are listed by each of them; one is drained through another, sends its clients away and owns nothing",
     async () => {
@@ -108,7 +108,27 @@ describeWith("nats", "the nodes of a cluster", () => {
     },
     timeoutMs,
   );
+
+  test(
+    "are ready only while they reach NATS",
+    async () => {
+      await using nats = await startNats();
+      await using world = await ClusterWorld.open(0);
+      const node = await world.start({ PARLEY_NATS: nats.uri });
+      expect(await readiness(node)).toEqual([200, null]);
+      await nats.kill9();
+      await readyUntil(node, ([status, reason]) => status === 503 && reason === "not connected to NATS");
+      await nats.start();
+      await readyUntil(node, ([status]) => status === 200);
+    },
+    timeoutMs,
+  );
 });
+
+/** Asks again until readiness is as wanted. */
+async function readyUntil(node: RunningServer, wanted: (readiness: readonly unknown[]) => boolean): Promise<void> {
+  while (!wanted(await readiness(node)));
+}
 
 function stateOf({ nodes }: Listed, wanted: string): string | undefined {
   return nodes.find(({ id }) => id === wanted)?.report?.state;
