@@ -23,7 +23,7 @@ test("a copy holds every row, the generation and an epoch counter that is not lo
   const store = await openSqliteStore({ file: world.path("to.sqlite") });
   try {
     expect(store.generation).toBe(copied.generation);
-    expect(await store.featureLevel()).toBe(2);
+    expect(await store.featureLevel()).toBe(1);
     expect(await compareProjections(store)).toMatchObject({ conversations: 12, faults: [] });
     expect(await store.claim(allPartitions)).toBe(3);
   } finally {

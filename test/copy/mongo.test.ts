@@ -49,7 +49,7 @@ describeWith("mongodb", "copying between a file and MongoDB", () => {
     const there = await toMongo(from, share.uri);
     expect(await linesOfMongo(share.uri)).toEqual(await linesOfFile(from));
     await inDatabase(share.uri, async (db) => {
-      expect(await db.collection("meta").findOne({ _id: "featureLevel" as never })).toMatchObject({ value: 2 });
+      expect(await db.collection("meta").findOne({ _id: "featureLevel" as never })).toMatchObject({ value: 1 });
     });
     const back = await toFile(share.uri, world.path("back.sqlite"));
     expect(await linesOfFile(world.path("back.sqlite"))).toEqual(await linesOfFile(from));

@@ -23,7 +23,7 @@ const batch = 500;
 /** Fills an empty store and leaves everything closed. Throws where the store does not take a write. */
 export async function fillStore(store: Store, size: SampleSize): Promise<void> {
   const epoch = await store.claim(allPartitions);
-  await store.raiseFeatureLevel(2);
+  await store.raiseFeatureLevel(1);
   const memberships = new Map<number, MembershipRow[]>();
   for (let at = 0; at < size.conversations; at++) {
     const share = Math.floor(size.messages / size.conversations) + (at < size.messages % size.conversations ? 1 : 0);
