@@ -110,11 +110,6 @@ export class ClusterGateway implements Gateway, PartitionEvents {
     return this.#here;
   }
 
-  /** For metrics. */
-  get sizes(): { readonly conversations: number; readonly people: number; readonly registered: number } {
-    return { ...this.#table.size, registered: this.owner.keys };
-  }
-
   /** Begins to listen and to tell. Called once. */
   start(): void {
     this.links.start();

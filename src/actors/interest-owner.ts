@@ -20,9 +20,6 @@ interface OwnedPartition {
   readonly people: Map<string, readonly Incarnation[]>;
 }
 
-/** A node began or ceased to have sessions of a person. */
-export type PersonListener = (user: UserId, node: Incarnation, here: boolean) => void;
-
 /** What it is made of. */
 export interface InterestOwnerOptions {
   readonly owned: Pick<OwnedView, "mayAnswer">;
@@ -35,14 +32,13 @@ const nobody: readonly Incarnation[] = [];
 export class InterestOwner {
   readonly #options: InterestOwnerOptions;
   readonly #partitions = new Map<number, OwnedPartition>();
-  readonly #listeners: PersonListener[] = [];
   #keys = 0;
 
   constructor(options: InterestOwnerOptions) {
     this.#options = options;
   }
 
-  /** Keys registered by other nodes, for metrics. */
+  /** Keys registered by other nodes, counted once for each. */
   get keys(): number {
     return this.#keys;
   }
@@ -71,7 +67,7 @@ export class InterestOwner {
   nodeGone(node: Incarnation): void {
     for (const { conversations, people } of this.#partitions.values()) {
       for (const key of conversations.keys()) this.#remove(conversations, key, node);
-      for (const key of people.keys()) if (this.#remove(people, key, node)) this.#tell(key as UserId, node, false);
+      for (const key of people.keys()) this.#remove(people, key, node);
     }
   }
 
@@ -83,11 +79,6 @@ export class InterestOwner {
   /** Other nodes where the person has sessions. */
   nodesOfUser(user: UserId): readonly Incarnation[] {
     return this.#partitions.get(partitionOf("user", user))?.people.get(user) ?? nobody;
-  }
-
-  /** Hears of every node that begins or ceases to have sessions of a person, but for partitions that end. */
-  onPerson(listener: PersonListener): void {
-    this.#listeners.push(listener);
   }
 
   /**
@@ -120,7 +111,7 @@ export class InterestOwner {
     const known = this.#partitions.get(partition);
     if (!known) return;
     for (const key of conversations) this.#remove(known.conversations, key, node);
-    for (const key of people) if (this.#remove(known.people, key, node)) this.#tell(key as UserId, node, false);
+    for (const key of people) this.#remove(known.people, key, node);
   }
 
   #see(
@@ -146,31 +137,22 @@ export class InterestOwner {
     addedPeople: readonly string[],
   ): void {
     for (const key of addedConversations) this.#join(conversations, key, node);
-    for (const key of addedPeople) if (this.#join(people, key, node)) this.#tell(key as UserId, node, true);
+    for (const key of addedPeople) this.#join(people, key, node);
   }
 
-  #join(keys: Map<string, readonly Incarnation[]>, key: string, node: Incarnation): boolean {
+  #join(keys: Map<string, readonly Incarnation[]>, key: string, node: Incarnation): void {
     const nodes = keys.get(key) ?? nobody;
-    if (nodes.includes(node)) return false;
+    if (nodes.includes(node)) return;
     keys.set(key, [...nodes, node]);
     this.#keys++;
-    return true;
   }
 
-  #remove(keys: Map<string, readonly Incarnation[]>, key: string, node: Incarnation): boolean {
+  #remove(keys: Map<string, readonly Incarnation[]>, key: string, node: Incarnation): void {
     const nodes = keys.get(key);
-    if (!nodes?.includes(node)) return false;
-    if (nodes.length === 1) keys.delete(key);
-    else
-      keys.set(
-        key,
-        nodes.filter((one) => one !== node),
-      );
+    if (!nodes?.includes(node)) return;
+    const others = nodes.filter((one) => one !== node);
+    if (others.length === 0) keys.delete(key);
+    else keys.set(key, others);
     this.#keys--;
-    return true;
-  }
-
-  #tell(user: UserId, node: Incarnation, here: boolean): void {
-    for (const listener of this.#listeners) listener(user, node, here);
   }
 }

@@ -78,17 +78,6 @@ export class InterestTable {
     return this.partitionOfUser(user).people.get(user);
   }
 
-  /** Conversations and people here, for metrics. */
-  get size(): { readonly conversations: number; readonly people: number } {
-    let conversations = 0;
-    let people = 0;
-    for (const partition of this.partitions) {
-      conversations += partition.conversations.size;
-      people += partition.people.size;
-    }
-    return { conversations, people };
-  }
-
   /** Puts a conversation in, or keeps it there for a while. False: there are too many. */
   touch(partition: PartitionHere, conversation: ConversationId, now: number): boolean {
     const known = partition.conversations.get(conversation);
