@@ -20,6 +20,8 @@ export const registering = {
   keysMax: 5_000,
   /** How long an owner may take, milliseconds. */
   askMs: 1_000,
+  /** Where nobody listened, nobody is asked again for so long, unless it speaks itself, milliseconds. */
+  absentMs: 250,
   /** Between two attempts, doubled up to the last, milliseconds. */
   backOffMs: { first: 50, last: 1_000 },
   /** At least, between two times that sessions are told to sync again, milliseconds. */
@@ -46,6 +48,8 @@ export class Registrar {
   readonly #options: RegistrarOptions;
   readonly #heads: InterestHeads;
   readonly #running = new Set<Incarnation>();
+  /** Owners that were not there, and when they may be asked again, monotonic milliseconds. */
+  readonly #absent = new Map<Incarnation, number>();
   #doubtWaits = false;
   #doubtedAt = Number.NEGATIVE_INFINITY;
   #stopped = false;
@@ -57,6 +61,7 @@ export class Registrar {
 
   /** Another node owns these. */
   heard(from: Incarnation, owned: readonly Owned[]): void {
+    this.#absent.delete(from);
     const { partitions } = this.#options.table;
     const still = new Set<number>();
     for (const [number, epoch] of owned) {
@@ -104,8 +109,11 @@ export class Registrar {
   ): Promise<readonly LookAnswer[] | null> {
     const { self, owner: here, links, bus, meter } = this.#options;
     if (owner === self) return here.look(null, viewer, asks);
+    const now = this.#options.clock.monotonic();
+    if (now < (this.#absent.get(owner) ?? 0)) return null;
     const reply = await links.request(owner, "look", looksOut(bus.connection, viewer, asks), timeoutMs);
     meter.registered(keysOf(asks), reply.outcome);
+    if (reply.outcome === "absent") this.#noteAbsent(owner);
     if (reply.outcome !== "answered" || this.#stopped) return null;
     try {
       const { numbers, answers } = answersIn(reply.value);
@@ -121,6 +129,13 @@ export class Registrar {
   stop(): void {
     this.#stopped = true;
     this.#heads.stop();
+  }
+
+  /** Forgets those that may be asked again: what is kept is of the last moment. */
+  #noteAbsent(owner: Incarnation): void {
+    const now = this.#options.clock.monotonic();
+    for (const [node, until] of this.#absent) if (until <= now) this.#absent.delete(node);
+    this.#absent.set(owner, now + registering.absentMs);
   }
 
   #claimed(partition: PartitionHere, owner: Incarnation, epoch: Epoch): void {

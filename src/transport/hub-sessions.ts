@@ -13,7 +13,7 @@ import { counterTopic } from "./hub-counters";
 const looksMax = 1_000_000;
 
 /** Over what time sessions sync again where something may have been missed: the longer, the more there are. Milliseconds. */
-const syncAgain = { leastMs: 500, mostMs: 30_000, eachMs: 1 } as const;
+const syncAgain = { leastMs: 500, mostMs: 60_000, eachMs: 5 } as const;
 
 /** See the head of this file. */
 export class HubSessions implements SessionsHere {
