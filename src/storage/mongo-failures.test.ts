@@ -74,6 +74,18 @@ function named(name: string): MongoNetworkError {
   return Object.defineProperty(new MongoNetworkError("interrupted"), "name", { value: name });
 }
 
+test("a socket's own error, which the driver lets through, is a lost connection: the command may have left", () => {
+  for (const syscall of ["write", "read"]) {
+    const error = Object.assign(new Error(`${syscall} ECONNRESET`), { code: "ECONNRESET", syscall, errno: -104 });
+    expect(isOfDriver(error)).toBe(true);
+    expect(failureOf(error, true)).toEqual({
+      reason: `the connection to the database was lost (${syscall} ECONNRESET)`,
+      certain: false,
+      lasting: false,
+    });
+  }
+});
+
 test("what is no error of the driver is not swallowed", () => {
   expect(() => failureOf(new TypeError("a bug"), true)).toThrow("a bug");
 });

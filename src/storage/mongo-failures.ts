@@ -97,7 +97,8 @@ export function failureOf(error: unknown, single: boolean): Failure {
 export function reasonOf(error: unknown): string {
   if (error instanceof PartlyApplied) return reasonOf(error.cause);
   if (error instanceof MongoServerSelectionError) return `no primary of the database answers (${error.message})`;
-  if (error instanceof MongoNetworkError) return `the connection to the database was lost (${error.message})`;
+  if (error instanceof MongoNetworkError || isOfSocket(error))
+    return `the connection to the database was lost (${error.message})`;
   if (isNamed(error, "MongoWaitQueueTimeoutError")) {
     return `the database does not answer in time, and every connection to it is taken (${error.message})`;
   }
@@ -108,11 +109,16 @@ export function reasonOf(error: unknown): string {
   return says ? `${says} (${code}: ${message})` : message;
 }
 
-/** Whether the driver or the documents' encoder threw it, or it is a {@link WriteRefused}. */
+/** Whether the driver or the documents' encoder threw it, or a connection's socket did, or it is a {@link WriteRefused}. */
 export function isOfDriver(error: unknown): error is Error {
-  if (error instanceof MongoError || error instanceof WriteRefused) return true;
+  if (error instanceof MongoError || error instanceof WriteRefused || isOfSocket(error)) return true;
   if (error instanceof PartlyApplied) return isOfDriver(error.cause);
   return error instanceof Error && error.name.startsWith("BSON");
+}
+
+/** The driver lets the socket's own error through where a command is being written while the connection is lost. */
+function isOfSocket(error: unknown): error is Error {
+  return error instanceof Error && "syscall" in error && (error.syscall === "write" || error.syscall === "read");
 }
 
 /** @param undone whether this error says that the document it is about was not applied */

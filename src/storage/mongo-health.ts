@@ -1,6 +1,8 @@
 // Whether writes go through at present, and how long one is repeated until its outcome is known (G1, G11).
 // Owned by the MongoDB store. A write is repeated only in a form that a second application does not change.
 import type { Cancel, Clock } from "../lib/clock";
+import { AppError } from "../lib/errors";
+import { within } from "./deadline";
 import { type Failure, failureOf, isOfDriver, reasonOf } from "./mongo-failures";
 
 /** How often it is tried whether writes go through again, milliseconds. */
@@ -108,13 +110,19 @@ export class MongoHealth {
 
   async #confirm(): Promise<void> {
     try {
-      await this.#options.probe();
+      await this.#probeInTime();
     } catch (error) {
-      if (!isOfDriver(error)) throw error;
       this.failed(reasonOf(error));
+      throwFault(error);
     } finally {
       this.#suspected = false;
     }
+  }
+
+  /** One that is never answered is one that failed. */
+  #probeInTime(): Promise<void> {
+    const { clock, decideMs, probe } = this.#options;
+    return within(clock, decideMs, probe(), "the database does not answer");
   }
 
   #probeLater(): void {
@@ -123,16 +131,22 @@ export class MongoHealth {
 
   async #probe(): Promise<void> {
     try {
-      await this.#options.probe();
+      await this.#probeInTime();
     } catch (error) {
-      if (!isOfDriver(error)) throw error;
+      // Before anything else: whatever it was, writes are tried again.
       this.#probeLater();
+      throwFault(error);
       return;
     }
     if (this.#closed) return;
     this.#reason = null;
     this.#options.onHealth(true, null);
   }
+}
+
+/** Throws what neither the driver nor the deadline said. */
+function throwFault(error: unknown): void {
+  if (!isOfDriver(error) && !(error instanceof AppError)) throw error;
 }
 
 type Tried<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly failure: Failure };
