@@ -1,5 +1,6 @@
 // The chaos run: a real cluster under load is harmed in every way there is, and the history of what its clients saw is judged.
 // `npm run chaos -- --minutes 5 --seed 7`; also called by chaos.test.ts. docs/chaos.md says how to read what it prints.
+import { rmSync } from "node:fs";
 import { describeViolation } from "../history/checker";
 import type { Violation } from "../history/checker";
 import { compareProjections } from "../projections";
@@ -11,10 +12,12 @@ import { briskPace, slowPace } from "./company";
 import { readPlan, usage } from "./plan";
 import type { ChaosPlan } from "./plan";
 import { Schedule } from "./schedule";
-import { rmSync } from "node:fs";
 
 /** What is promised after healing, on a machine of two busy cores. */
 const limits: Limits = { recoveryMs: 30_000, settleMs: 90_000, memoryMib: 768 };
+
+/** Violations of one chapter that are printed. */
+const toldMax = 20;
 
 /** What a run found; the last line of the command, as JSON. */
 export interface ChaosOutcome {
@@ -67,7 +70,8 @@ export async function runChaos(plan: ChaosPlan): Promise<ChaosFindings> {
       const faults = plan.perChapter;
       const chapter = await playChapter({ ...plan, name, cluster, schedule, random, pace, limits: promised, faults });
       chapters.push(chapter);
-      for (const violation of chapter.violations) plan.say(describeViolation(violation));
+      for (const violation of chapter.violations.slice(0, toldMax)) plan.say(describeViolation(violation));
+      if (chapter.violations.length > toldMax) plan.say(`and ${chapter.violations.length - toldMax} more violations`);
       for (const surprise of chapter.surprises) plan.say(`nobody expected: ${surprise}`);
       const { acked, received, memoryMib, violations } = chapter;
       plan.say(
