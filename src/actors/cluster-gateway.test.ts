@@ -163,8 +163,8 @@ test("items and requests that are not understood are counted, and change nothing
     ["h", room, -1],
   ] as const; // biome-ignore format: one a line
   for (const item of items) owner.gateway.links.send(["b"], item);
-  owner.bus.publish("gw.b", encode(["look", "a", "connection", null, []]));
-  owner.bus.publish("gw.b", encode(["look", "a", 1, null, [["partition"]]]));
+  owner.bus.publish("gw.b", encode(["look", "a", "connection", []]));
+  owner.bus.publish("gw.b", encode(["look", "a", 1, [[null, [["partition"]]]]]));
   owner.bus.publish("gw.b", encode(["forget", "a", 1]));
   clock.advance(10);
   expect(other.metered.filter((note) => note === "ignored malformed").length).toBe(items.length + 3);

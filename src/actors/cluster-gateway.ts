@@ -58,6 +58,8 @@ const kinds = {
   head: "h",
 } as const;
 
+/** Bytes of rows in one answer; conversations beyond are told by their head alone, and asked for one by one. */
+const peekBytesMax = 384 * 1024;
 /** Keys told by items that nobody here wants; their owner is told so, this many at a time. */
 const unwantedMax = 1_000;
 /** And this often, milliseconds. */
@@ -225,16 +227,25 @@ export class ClusterGateway implements Gateway, PartitionEvents {
   }
 
   #look(args: readonly unknown[], from: Incarnation): unknown {
-    const { connection, viewer, asks } = looksIn(args);
+    const { connection, questions } = looksIn(args);
     this.#isLate(from, connection);
     // The numbers first: what is said from here on reaches whoever registers.
     const numbers = this.links.numbersFor(from);
-    const answers = this.owner.look(from, viewer, asks).map((answer, i): LookAnswer => {
-      const missed = answer.taken ? this.#young.since(answer.partition, asks[i]?.conversations ?? []) : [];
-      for (const item of missed ?? []) this.links.send([from], item);
-      return { ...answer, late: missed === null };
-    });
+    const budget = { left: peekBytesMax };
+    const answers = questions.map(({ viewer, asks }) =>
+      this.owner
+        .look(from, viewer, asks, budget)
+        .map((answer, i) => this.#withYoung(answer, from, asks[i]?.conversations ?? [])),
+    );
     return answersOut(numbers, answers);
+  }
+
+  /** Sends what has no number and was said here before that node was registered. */
+  #withYoung(answer: LookAnswer, from: Incarnation, conversations: readonly ConversationId[]): LookAnswer {
+    if (!answer.taken) return answer;
+    const missed = this.#young.since(answer.partition, conversations);
+    for (const item of missed ?? []) this.links.send([from], item);
+    return { ...answer, late: missed === null };
   }
 
   #takeForget([connection, partition, conversations, people]: readonly unknown[], from: Incarnation): void {

@@ -27,11 +27,13 @@ class World {
     epoch = 3,
     conversations: readonly ConversationId[] = [room],
   ) {
-    return this.owner.look(node, viewer, [{ partition: at, epoch, conversations, people: [] }])[0];
+    return this.owner.look(node, viewer, [{ partition: at, epoch, conversations, people: [] }], { left: 400_000 })[0];
   }
 
   person(node: string, user = ann) {
-    return this.owner.look(node, null, [{ partition: home, epoch: 3, conversations: [], people: [user] }])[0];
+    return this.owner.look(node, null, [{ partition: home, epoch: 3, conversations: [], people: [user] }], {
+      left: 0,
+    })[0];
   }
 
   #actor(): PlacedActor | null {

@@ -10,8 +10,6 @@ import type { Incarnation } from "./placement-shares";
 
 /** Keys of all partitions together, counted once for each node; past it a registration is refused, and repeated. */
 const keysMax = 4_000_000;
-/** Bytes of rows in one answer; conversations beyond are told by their head alone, and asked for one by one. */
-const peekBytesMax = 384 * 1024;
 
 /** One partition that is served here. */
 interface OwnedPartition {
@@ -85,9 +83,14 @@ export class InterestOwner {
    * Registers a node, or none where this one looks itself, and tells what is active. A partition that is not served here under
    * that epoch, or may not speak now, is refused.
    * @param viewer whose rows are told beside the heads
+   * @param budget bytes that rows may take; what they take is taken off
    */
-  look(node: Incarnation | null, viewer: UserId | null, asks: readonly LookAsk[]): LookAnswer[] {
-    let bytesLeft = peekBytesMax;
+  look(
+    node: Incarnation | null,
+    viewer: UserId | null,
+    asks: readonly LookAsk[],
+    budget: { left: number },
+  ): LookAnswer[] {
     return asks.map(({ partition, epoch, conversations, people }) => {
       const known = this.#partitions.get(partition);
       const adds = conversations.length + people.length;
@@ -97,9 +100,9 @@ export class InterestOwner {
       if (node !== null) this.#add(known, node, conversations, people);
       const active: LookedConversation[] = [];
       for (const conversation of conversations) {
-        const seen = this.#see(conversation, viewer, bytesLeft);
+        const seen = this.#see(conversation, viewer, budget.left);
         if (seen === null) continue;
-        bytesLeft -= seen.bytes;
+        budget.left -= seen.bytes;
         active.push(seen.looked);
       }
       return { partition, taken: true, active, late: false };

@@ -9,7 +9,7 @@ import { InterestHeads } from "./interest-heads";
 import type { InterestMeter, InterestStore, SessionsHere } from "./interest";
 import type { InterestOwner } from "./interest-owner";
 import type { InterestTable, PartitionHere } from "./interest-table";
-import { answersIn, looksOut } from "./interest-wire";
+import { LookRequests } from "./interest-requests";
 import type { LookAnswer, LookAsk } from "./interest-wire";
 import type { NodeLinks, Owned } from "./node-links";
 import type { Incarnation } from "./placement-shares";
@@ -20,8 +20,6 @@ export const registering = {
   keysMax: 5_000,
   /** How long an owner may take, milliseconds. */
   askMs: 1_000,
-  /** Where nobody listened, nobody is asked again for so long, unless it speaks itself, milliseconds. */
-  absentMs: 250,
   /** Between two attempts, doubled up to the last, milliseconds. */
   backOffMs: { first: 50, last: 1_000 },
   /** At least, between two times that sessions are told to sync again, milliseconds. */
@@ -48,20 +46,20 @@ export class Registrar {
   readonly #options: RegistrarOptions;
   readonly #heads: InterestHeads;
   readonly #running = new Set<Incarnation>();
-  /** Owners that were not there, and when they may be asked again, monotonic milliseconds. */
-  readonly #absent = new Map<Incarnation, number>();
+  readonly #requests: LookRequests;
   #doubtWaits = false;
   #doubtedAt = Number.NEGATIVE_INFINITY;
   #stopped = false;
 
   constructor(options: RegistrarOptions) {
     this.#options = options;
+    this.#requests = new LookRequests(options);
     this.#heads = new InterestHeads({ ...options, look: (asks) => this.#lookAt(asks) });
   }
 
   /** Another node owns these. */
   heard(from: Incarnation, owned: readonly Owned[]): void {
-    this.#absent.delete(from);
+    this.#requests.heard(from);
     const { partitions } = this.#options.table;
     const still = new Set<number>();
     for (const [number, epoch] of owned) {
@@ -107,35 +105,16 @@ export class Registrar {
     asks: readonly LookAsk[],
     timeoutMs: number,
   ): Promise<readonly LookAnswer[] | null> {
-    const { self, owner: here, links, bus, meter } = this.#options;
-    if (owner === self) return here.look(null, viewer, asks);
-    const now = this.#options.clock.monotonic();
-    if (now < (this.#absent.get(owner) ?? 0)) return null;
-    const reply = await links.request(owner, "look", looksOut(bus.connection, viewer, asks), timeoutMs);
-    meter.registered(keysOf(asks), reply.outcome);
-    if (reply.outcome === "absent") this.#noteAbsent(owner);
-    if (reply.outcome !== "answered" || this.#stopped) return null;
-    try {
-      const { numbers, answers } = answersIn(reply.value);
-      links.toldNumbers(owner, numbers);
-      return answers;
-    } catch {
-      meter.ignored("malformed");
-      return null;
-    }
+    const { self, owner: here } = this.#options;
+    if (owner === self) return here.look(null, viewer, asks, { left: 0 });
+    const answers = await this.#requests.ask(owner, viewer, asks, timeoutMs);
+    return this.#stopped ? null : answers;
   }
 
   /** Registers nothing any more. Idempotent. */
   stop(): void {
     this.#stopped = true;
     this.#heads.stop();
-  }
-
-  /** Forgets those that may be asked again: what is kept is of the last moment. */
-  #noteAbsent(owner: Incarnation): void {
-    const now = this.#options.clock.monotonic();
-    for (const [node, until] of this.#absent) if (until <= now) this.#absent.delete(node);
-    this.#absent.set(owner, now + registering.absentMs);
   }
 
   #claimed(partition: PartitionHere, owner: Incarnation, epoch: Epoch): void {
@@ -274,8 +253,4 @@ export class Registrar {
       if (!this.#stopped) sessions.doubted();
     });
   }
-}
-
-function keysOf(asks: readonly LookAsk[]): number {
-  return asks.reduce((sum, { conversations, people }) => sum + conversations.length + people.length, 0);
 }

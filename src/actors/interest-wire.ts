@@ -30,71 +30,83 @@ export interface LookAnswer {
   readonly late: boolean;
 }
 
+/** What is asked for one person, or for nobody: then no rows are told. */
+export interface LookQuestion {
+  readonly viewer: UserId | null;
+  readonly asks: readonly LookAsk[];
+}
+
 /** As arguments of a message. */
-export function looksOut(connection: number, viewer: UserId | null, asks: readonly LookAsk[]): readonly unknown[] {
-  return [
-    connection,
-    viewer,
-    asks.map(({ partition, epoch, conversations, people }) => [partition, epoch, conversations, people]),
+export function looksOut(connection: number, questions: readonly LookQuestion[]): readonly unknown[] {
+  const out = ({ partition, epoch, conversations, people }: LookAsk): readonly unknown[] => [
+    partition,
+    epoch,
+    conversations,
+    people,
   ];
+  return [connection, questions.map(({ viewer, asks }) => [viewer, asks.map(out)])];
 }
 
 /** What {@link looksOut} made. Throws {@link Malformed}. */
-export function looksIn([connection, viewer, asks]: readonly unknown[]): {
+export function looksIn([connection, questions]: readonly unknown[]): {
   readonly connection: number;
-  readonly viewer: UserId | null;
-  readonly asks: readonly LookAsk[];
+  readonly questions: readonly LookQuestion[];
 } {
+  return { connection: integerOf(connection), questions: arrayOf(questions).map(questionIn) };
+}
+
+function questionIn(value: unknown): LookQuestion {
+  const [viewer, asks] = arrayOf(value);
+  return { viewer: viewer === null ? null : (textOf(viewer) as UserId), asks: arrayOf(asks).map(askIn) };
+}
+
+function askIn(value: unknown): LookAsk {
+  const [partition, epoch, conversations, people] = arrayOf(value);
   return {
-    connection: integerOf(connection),
-    viewer: viewer === null ? null : (textOf(viewer) as UserId),
-    asks: arrayOf(asks).map((one) => {
-      const [partition, epoch, conversations, people] = arrayOf(one);
-      return {
-        partition: integerOf(partition),
-        epoch: integerOf(epoch),
-        conversations: conversationsIn(conversations),
-        people: arrayOf(people).map((user) => textOf(user) as UserId),
-      };
-    }),
+    partition: integerOf(partition),
+    epoch: integerOf(epoch),
+    conversations: conversationsIn(conversations),
+    people: arrayOf(people).map((user) => textOf(user) as UserId),
   };
 }
 
-/** An answer, with the numbers of the owner's links at that moment. */
-export function answersOut(numbers: readonly [number, number], answers: readonly LookAnswer[]): readonly unknown[] {
-  return [
-    numbers,
-    answers.map(({ partition, taken, active, late }) => [
-      partition,
-      taken,
-      active.map(({ conversation, head, seen }) => [
-        conversation,
-        head,
-        seen === "unseen" ? null : seen === "stranger" ? false : seen,
-      ]),
-      late,
-    ]),
+/** The answers to each question, with the numbers of the owner's links at that moment. */
+export function answersOut(
+  numbers: readonly [number, number],
+  answers: readonly (readonly LookAnswer[])[],
+): readonly unknown[] {
+  return [numbers, answers.map((some) => some.map(answerOut))];
+}
+
+function answerOut({ partition, taken, active, late }: LookAnswer): readonly unknown[] {
+  const out = ({ conversation, head, seen }: LookedConversation): readonly unknown[] => [
+    conversation,
+    head,
+    seen === "unseen" ? null : seen === "stranger" ? false : seen,
   ];
+  return [partition, taken, active.map(out), late];
 }
 
 /** What {@link answersOut} made. Throws {@link Malformed}. */
 export function answersIn(value: unknown): {
   readonly numbers: readonly [number, number];
-  readonly answers: readonly LookAnswer[];
+  readonly answers: readonly (readonly LookAnswer[])[];
 } {
   const [numbers, answers] = arrayOf(value);
   const [direct, common] = arrayOf(numbers);
   return {
     numbers: [integerOf(direct), integerOf(common)],
-    answers: arrayOf(answers).map((one) => {
-      const [partition, taken, active, late] = arrayOf(one);
-      return {
-        partition: integerOf(partition),
-        taken: taken === true,
-        active: arrayOf(active).map(activeIn),
-        late: late !== false,
-      };
-    }),
+    answers: arrayOf(answers).map((some) => arrayOf(some).map(answerIn)),
+  };
+}
+
+function answerIn(value: unknown): LookAnswer {
+  const [partition, taken, active, late] = arrayOf(value);
+  return {
+    partition: integerOf(partition),
+    taken: taken === true,
+    active: arrayOf(active).map(activeIn),
+    late: late !== false,
   };
 }
 
