@@ -124,7 +124,12 @@ async function assemble(plan: ClusterPlan, opened: AsyncDisposableStack): Promis
   const nodesOf: Parts["nodesOf"] = (onEnd) =>
     names.map((name, at) => {
       const urls = nats.map(({ uri }, index) => natsLinks[at]![index]!.through(uri)).join(",");
-      const environment = { ...usual, PARLEY_STORE: settings[at % settings.length]!, ...plan.environment };
+      const environment = {
+        ...usual,
+        PARLEY_ACTORS_IDLE_MS: idleMs[plan.store],
+        PARLEY_STORE: settings[at % settings.length]!,
+        ...plan.environment,
+      };
       return new ChaosNode({
         name,
         port: ports[at]!,
@@ -142,11 +147,12 @@ async function startNatsServers(count: number, opened: AsyncDisposableStack): Pr
   return opened.use(await startNatsCluster(count)).servers;
 }
 
-/** What is let go soon, so that opening and closing happen all the time; and rates that no crowd of a test meets. */
+/** What is let go soon, so that opening and closing happen all the time, as often as the store can take. */
+const idleMs = { sqlite: "3000", mongo: "20000" } as const;
+/** Rates that no crowd of a test meets. */
 const usual: Readonly<Record<string, string>> = {
   PARLEY_LOG_LEVEL: "info",
   PARLEY_LOG_FORMAT: "json",
-  PARLEY_ACTORS_IDLE_MS: "3000",
   PARLEY_RATES_SESSION_PER_SECOND: "100000",
   PARLEY_RATES_SESSION_BURST: "100000",
   PARLEY_RATES_USER_PER_SECOND: "100000",

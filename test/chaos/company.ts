@@ -15,15 +15,15 @@ export interface Pace {
   readonly people: number;
   /** Messages of one device that wait for their acknowledgement, at most. */
   readonly queuedMax: number;
+  /** A node that is silent for this long is given up, milliseconds. */
+  readonly deadlineMs: number;
 }
 
 /** For a store that keeps up with anything that a laptop's crowd asks for. */
-export const briskPace: Pace = { rate: 800, people: 12, queuedMax: 1_024 };
+export const briskPace: Pace = { rate: 800, people: 12, queuedMax: 1_024, deadlineMs: 4_000 };
 /** For a database that reads a whole collection to find a row. */
-export const slowPace: Pace = { rate: 30, people: 6, queuedMax: 64 };
+export const slowPace: Pace = { rate: 20, people: 6, queuedMax: 64, deadlineMs: 12_000 };
 
-/** A node that is silent for this long is given up, milliseconds. */
-const deadlineMs = 4_000;
 /** Tokens are so old that a node whose clock is an hour behind takes them. */
 const tokenAgeS = 7_200;
 const bulkChance = 0.06;
@@ -185,7 +185,7 @@ export class Company {
       token: this.token(user),
       recorder: this.#recorder,
       sendItems: bulkMax,
-      deadlineMs,
+      deadlineMs: this.#pace.deadlineMs,
       comeBackMs: () => this.#random.between(20, 300),
       ...(this.#random.chance(capableChance) ? { capabilities: resyncing } : {}),
     });

@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { benchSecret } from "../../bench/tokens";
 
 const root = join(import.meta.dir, "../..");
+/** A node does not outlive a run that was interrupted, also where it stands still. `setpriv` execs: the pid is the node's. */
+const endsWithUs = Bun.which("setpriv") === null ? [] : ["setpriv", "--pdeathsig=KILL", "--"];
 const readyTimeoutMs = 60_000;
 const lookEveryMs = 20;
 const bytesPerPage = 4096;
@@ -86,7 +88,7 @@ export class ChaosNode implements AsyncDisposable {
     const { name, folder, environment } = this.#plan;
     const log = openSync(this.log, "a");
     const preload = join(import.meta.dir, "stepped-clock.ts");
-    const child = Bun.spawn([process.execPath, "--preload", preload, "src/main.ts", "serve"], {
+    const child = Bun.spawn([...endsWithUs, process.execPath, "--preload", preload, "src/main.ts", "serve"], {
       cwd: root,
       env: {
         ...foreignVariables(),
