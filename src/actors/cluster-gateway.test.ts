@@ -124,12 +124,16 @@ test("a node that was taken for dead registers again, and reads what it missed",
 });
 
 test("what has no number and was said before a node knew of the new owner follows once it has registered", async () => {
-  const { clock, owner, other } = await pair();
+  const { clock, owner, other, show } = await pair();
   owner.gateway.lost(at, true);
   clock.advance(50);
   owner.gateway.owned(at, 6);
   owner.gateway.toUser(bob, encodePush("readCount", room, 3, 1), room);
+  owner.gateway.toUser(bob, encodePush("readCount", room, 3, 2), room);
   clock.advance(50);
+  expect(other.sessions.notes).toEqual(["to bob"]);
+  // Whoever is registered has heard it, and is not told again.
+  await show();
   expect(other.sessions.notes).toEqual(["to bob"]);
 });
 

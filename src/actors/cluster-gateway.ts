@@ -155,7 +155,8 @@ export class ClusterGateway implements Gateway, PartitionEvents {
 
   publish(conversation: ConversationId, frame: Uint8Array): void {
     this.#options.sessions.publish(conversation, frame);
-    this.#say(conversation, () => [kinds.conversation, conversation, frame]);
+    const nodes = this.owner.nodesOf(conversation);
+    if (nodes.length > 0) this.links.send(nodes, [kinds.conversation, conversation, frame]);
   }
 
   entries(conversation: ConversationId, frame: Uint8Array, span: EntrySpan): void {
@@ -167,7 +168,11 @@ export class ClusterGateway implements Gateway, PartitionEvents {
 
   toUser(user: UserId, frame: Uint8Array, conversation: ConversationId): void {
     this.#options.sessions.toUser(user, frame);
-    this.#say(conversation, () => [kinds.user, user, frame]);
+    const item = (): Item => [kinds.user, user, frame];
+    const nodes = this.owner.nodesOf(conversation);
+    if (nodes.length > 0) this.links.send(nodes, item());
+    const about = (): string => `${pushName(frame)} ${user}`;
+    this.#young.note(partitionOf("conversation", conversation), conversation, about, item);
   }
 
   headKnown(conversation: ConversationId, seq: Seq): void {
@@ -186,13 +191,6 @@ export class ClusterGateway implements Gateway, PartitionEvents {
     this.#options.sessions.signedOut(user, device);
     const nodes = this.owner.nodesOfUser(user);
     if (nodes.length > 0) this.links.send(nodes, [kinds.out, user, device]);
-  }
-
-  /** Something of a conversation that has no number. */
-  #say(conversation: ConversationId, item: () => Item): void {
-    const nodes = this.owner.nodesOf(conversation);
-    if (nodes.length > 0) this.links.send(nodes, item());
-    this.#young.note(partitionOf("conversation", conversation), conversation, item);
   }
 
   // What other nodes say.
@@ -232,20 +230,28 @@ export class ClusterGateway implements Gateway, PartitionEvents {
     // The numbers first: what is said from here on reaches whoever registers.
     const numbers = this.links.numbersFor(from);
     const budget = { left: peekBytesMax };
-    const answers = questions.map(({ viewer, asks }) =>
-      this.owner
-        .look(from, viewer, asks, budget)
-        .map((answer, i) => this.#withYoung(answer, from, asks[i]?.conversations ?? [])),
-    );
+    const answers = questions.map(({ viewer, asks }) => {
+      // Who is registered already has heard it, and perhaps something newer since.
+      const fresh = asks.map(({ conversations }) => this.#unregistered(from, conversations));
+      const told = this.owner.look(from, viewer, asks, budget);
+      return told.map((answer, i) => this.#withYoung(answer, from, fresh[i] ?? []));
+    });
     return answersOut(numbers, answers);
   }
 
-  /** Sends what has no number and was said here before that node was registered. */
+  #unregistered(node: Incarnation, conversations: readonly ConversationId[]): readonly ConversationId[] {
+    return conversations.filter((conversation) => !this.owner.nodesOf(conversation).includes(node));
+  }
+
+  /** Sends what has no number and was said here before that node was registered: behind what waits, ahead of what comes. */
   #withYoung(answer: LookAnswer, from: Incarnation, conversations: readonly ConversationId[]): LookAnswer {
     if (!answer.taken) return answer;
     const missed = this.#young.since(answer.partition, conversations);
-    for (const item of missed ?? []) this.links.send([from], item);
-    return { ...answer, late: missed === null };
+    if (missed === null || missed.length === 0) return { ...answer, late: missed === null };
+    this.links.flush();
+    for (const item of missed) this.links.send([from], item);
+    this.links.flush();
+    return { ...answer, late: false };
   }
 
   #takeForget([connection, partition, conversations, people]: readonly unknown[], from: Incarnation): void {
@@ -290,6 +296,11 @@ export class ClusterGateway implements Gateway, PartitionEvents {
       }
     this.#unwanted.clear();
   }
+}
+
+/** The name of an encoded push, which stands behind its type: text of less than 32 bytes. */
+function pushName(frame: Uint8Array): string {
+  return String.fromCharCode(...frame.subarray(3, 3 + ((frame[2] ?? 0) & 0x1f)));
 }
 
 /** Changes of a feed that another node sent: numbered without a gap. Throws where they are not. */

@@ -91,7 +91,7 @@ export class LookRequests {
     meter.registered(keys, reply.outcome);
     if (reply.outcome === "absent") this.#noteAbsent(owner);
     const answers = reply.outcome === "answered" ? this.#read(owner, reply.value) : [];
-    asked.forEach(({ answer }, i) => answer(answers[i] ?? null));
+    for (const [i, { answer }] of asked.entries()) answer(answers[i] ?? null);
   }
 
   #read(owner: Incarnation, value: unknown): readonly (readonly LookAnswer[])[] {

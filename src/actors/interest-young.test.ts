@@ -2,15 +2,28 @@ import { expect, test } from "bun:test";
 import { VirtualClock } from "../../test/sim/virtual-clock";
 import { YoungItems, youngLimits } from "./interest-young";
 
-const item = (text: string) => () => ["x", text] as const;
+/** Notes that `text` was said for a key, about something. */
+function note(young: YoungItems, key: string, about: string, text: string): void {
+  young.note(
+    7,
+    key,
+    () => about,
+    () => ["x", text],
+  );
+}
 
-test("what was said since a partition came is kept for those who register soon, by key", () => {
+test("of what was said since a partition came the newest is kept for those who register soon, by key", () => {
   const young = new YoungItems(new VirtualClock());
   young.begin(7);
-  young.note(7, "a", item("1"));
-  young.note(7, "b", item("2"));
-  young.note(8, "a", item("3"));
-  expect([young.since(7, ["a", "c"]), young.since(7, ["c"])]).toEqual([[["x", "1"]], []]);
+  note(young, "a", "mark of ann", "1");
+  note(young, "a", "mark of bob", "2");
+  note(young, "a", "mark of ann", "3");
+  note(young, "b", "mark of ann", "4");
+  expect(young.since(7, ["a", "c"])).toEqual([
+    ["x", "3"],
+    ["x", "2"],
+  ]);
+  expect(young.since(7, ["c"])).toEqual([]);
 });
 
 test("later, or where there was more than is kept, nobody can tell", () => {
@@ -18,13 +31,13 @@ test("later, or where there was more than is kept, nobody can tell", () => {
   const young = new YoungItems(clock);
   young.begin(7);
   expect([young.since(7, ["a"]), young.since(8, ["a"])]).toEqual([[], null]);
-  for (let at = 0; at <= youngLimits.itemsMax; at++) young.note(7, "a", item("1"));
+  for (let at = 0; at <= youngLimits.itemsMax; at++) note(young, "a", `${at}`, "1");
   expect(young.since(7, ["a"])).toBeNull();
   young.begin(7);
-  young.note(7, "a", item("1"));
+  note(young, "a", "", "1");
   expect(young.since(7, ["a"])).toEqual([["x", "1"]]);
   clock.advance(youngLimits.forMs);
-  young.note(7, "a", item("2"));
+  note(young, "a", "", "2");
   expect(young.since(7, ["a"])).toBeNull();
 });
 
