@@ -35,6 +35,7 @@ describeWith("own nats", "three nodes over SQLite", () => {
       supervised: true,
       rate: 300,
       faultsMin: 0,
+      ackedMin: 0,
       perChapter: 12,
       together: true,
       say: () => undefined,

@@ -200,6 +200,7 @@ describeWith("own nats", "negative control: acknowledgement before commit", () =
         supervised: true,
         rate: 200,
         faultsMin: 0,
+        ackedMin: 0,
         perChapter: 2,
         together: false,
         settleMs: 5_000,

@@ -14,8 +14,9 @@ export interface ChaosPlan extends ClusterPlan {
   readonly supervised: boolean;
   /** Messages a second, about; null: as the store allows. */
   readonly rate: number | null;
-  /** At least so many faults. */
+  /** At least so many faults, and acknowledged messages. */
   readonly faultsMin: number;
+  readonly ackedMin: number;
   /** Faults in one chapter, after which everything is healed and judged. */
   readonly perChapter: number;
   /** Whether two faults may be played at once. */
@@ -29,7 +30,7 @@ const faultsPerChapter = 10;
 
 /** How the command is called. */
 export const usage = `usage: npm run chaos -- [--minutes M] [--seed S] [--store sqlite|mongo] [--faults NAME,NAME…] [--history FILE]
-         [--nodes N] [--nats 1|3] [--unsupervised] [--rate MESSAGES_A_SECOND] [--min-faults N]
+         [--nodes N] [--nats 1|3] [--unsupervised] [--rate MESSAGES_A_SECOND] [--min-faults N] [--min-acked N]
 faults (a part of a name will do):
 ${allFaults.map(({ name }) => `  ${name.replaceAll(",", "")}`).join("\n")}`;
 
@@ -41,7 +42,7 @@ export function readPlan(argv: readonly string[], say: (line: string) => void): 
   const faults = values.faults === undefined ? allFaults : chosen(values.faults.split(","));
   const [minutes, seed, nodes] = [values.minutes, values.seed, values.nodes].map(Number);
   const rate = values.rate === undefined ? null : Number(values.rate);
-  const numbers = [minutes, seed, nodes, rate ?? 1, Number(values["min-faults"])];
+  const numbers = [minutes, seed, nodes, rate ?? 1, Number(values["min-faults"]), Number(values["min-acked"])];
   if (numbers.some((each) => each === undefined || !Number.isFinite(each) || each < 0)) return null;
   if (faults === null || (store !== "sqlite" && store !== "mongo") || (nats !== "1" && nats !== "3")) return null;
   return {
@@ -55,6 +56,7 @@ export function readPlan(argv: readonly string[], say: (line: string) => void): 
     supervised: !values.unsupervised,
     rate,
     faultsMin: Number(values["min-faults"]),
+    ackedMin: Number(values["min-acked"]),
     perChapter: faultsPerChapter,
     together: true,
     say,
@@ -75,6 +77,7 @@ function parse(argv: readonly string[]) {
         nats: { type: "string", default: "3" },
         rate: { type: "string" },
         "min-faults": { type: "string", default: "0" },
+        "min-acked": { type: "string", default: "0" },
         unsupervised: { type: "boolean", default: false },
       },
     });

@@ -88,7 +88,9 @@ export async function runChaos(plan: ChaosPlan): Promise<ChaosFindings> {
 
 function isOver(plan: ChaosPlan, chapters: readonly ChapterOutcome[], began: number, faultsMin: number): boolean {
   const played = chapters.reduce((sum, chapter) => sum + chapter.played.length, 0);
-  return played >= faultsMin && performance.now() - began >= plan.minutes * 60_000;
+  const acked = chapters.reduce((sum, chapter) => sum + chapter.acked, 0);
+  const enough = played >= faultsMin && acked >= plan.ackedMin;
+  return enough && performance.now() - began >= plan.minutes * 60_000;
 }
 
 /** Every node leaves in order; then each row must follow from its log. */
