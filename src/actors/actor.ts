@@ -48,7 +48,7 @@ export interface ActorKind {
   activate(ctx: PlacedContext): Promise<PlacedActor>;
   /** Called when the system stops, after every activation was told to end: nothing of this kind may run on. */
   stop?(): void;
-  /** Whether an answer rests on rows that the store holds by it, and so is true whoever owns the actor now. Absent: never. */
+  /** Whether an answer rests on rows that the store holds by it, and so is true whoever owns the actor now, or says nothing. Absent: never. */
   isBacked?(message: unknown, value: unknown): boolean;
   /** Most waiting messages; past it an ask is answered `overloaded`, a tell is dropped and counted. */
   readonly mailboxMax: number;

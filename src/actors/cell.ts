@@ -82,9 +82,14 @@ export class ActorCell implements MailboxOwner<Letter>, ActivationHost {
     return this.#mailbox.depth;
   }
 
-  /** The activation, where it has begun and not ended. */
+  /** Whether its activation is to end and has not yet: what it did is not seen, and it says nothing any more. */
+  get isEnding(): boolean {
+    return this.#state === "stopping" || this.#activation?.stopping === true;
+  }
+
+  /** The activation, where it has begun and is not ending. */
   get actor(): PlacedActor | null {
-    return this.#state === "stopping" ? null : this.#actor;
+    return this.isEnding ? null : this.#actor;
   }
 
   /** Takes a message, or answers it `overloaded` where the mailbox is full. */

@@ -196,6 +196,8 @@ class Flight {
   /** This node's own actor has it, and will answer. */
   #askedHere = false;
   #maybeDone: boolean;
+  /** Attempts, given up or not, of which nothing was heard yet. */
+  #underWay = 0;
   #settled = false;
 
   constructor(options: ClusterRouterOptions, ask: FlightAsk, host: FlightHost) {
@@ -233,15 +235,17 @@ class Flight {
 
   /** No more attempts. */
   giveUp(): void {
-    const says = this.#maybeDone
-      ? new AppError("outcome_unknown", "no answer by the deadline; repeat with the same client id to learn")
-      : new AppError("store_unavailable", "no node served this in time; nothing was done", { retryAfterMs: 200 });
+    const says =
+      this.#maybeDone || this.#underWay > 0
+        ? new AppError("outcome_unknown", "no answer by the deadline; repeat with the same client id to learn")
+        : new AppError("store_unavailable", "no node served this in time; nothing was done", { retryAfterMs: 200 });
     this.#fail(says);
   }
 
   #askHere(leftMs: number): void {
     const { kind, key, message, partition } = this.#ask;
     const mine = this.#attempts;
+    this.#underWay++;
     this.#options.system.ask(kind, key, message, leftMs, partition).then(
       (value) => this.#succeed(value),
       (error: unknown) => this.#failed(mine, toAppError(error)),
@@ -259,11 +263,13 @@ class Flight {
       return this.#fail(toAppError(thrown));
     }
     const waits = Math.min(leftMs, askTimes.attemptMs);
+    this.#underWay++;
     void bus.request(subjectOf(partition), bytes, waits).then((answer) => this.#answered(mine, answer));
   }
 
   #answered(attempt: number, answer: BusAnswer): void {
     const { meter, placement } = this.#options;
+    if (answer.outcome !== "answered") this.#underWay--;
     if (answer.outcome === "silent") this.#maybeDone = true;
     if (answer.outcome === "answered") {
       const decoded = decodeAnswer(answer.bytes);
@@ -279,6 +285,7 @@ class Flight {
   }
 
   #failed(attempt: number, error: AppError): void {
+    this.#underWay--;
     if (attempt === this.#attempts) this.#askedHere = false;
     if (error.outcome === "unknown") this.#maybeDone = true;
     if (this.#settled) return;

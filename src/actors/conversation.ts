@@ -82,10 +82,10 @@ export function conversationKind(deps: ConversationDeps, kindLimits: KindLimits)
   };
 }
 
-/** A seq, or a cursor after the store's write, is true under every owner; a refusal beside a seq may not be. */
+/** A seq is true under every owner; refusals, unread and a repeated mark may not be. A signal asked again would be pushed again. */
 function isBacked(message: unknown, value: unknown): boolean {
   const { op } = message as ConversationAsk;
-  if (op === "read") return true;
+  if (op === "signal") return true;
   return op === "send" && (value as readonly unknown[]).every((outcome) => typeof outcome === "number");
 }
 

@@ -9,11 +9,15 @@ import { reopenAll, reopenInFlightMax } from "./reopen";
 const actor: PlacedActor = { receive: () => undefined, passivate: async () => true, abort: () => undefined };
 
 /** Open conversations, a router that activates what it is told when the test says so, and a running reopening. */
-function reopening(count: number, given: { listOpenFails?: number; active?: readonly number[] } = {}) {
+function reopening(
+  count: number,
+  given: { listOpenFails?: number; active?: readonly number[]; recent?: readonly number[] } = {},
+) {
   const clock = new VirtualClock();
   const ids = Array.from({ length: count }, (_, i) => `g${String(i).padStart(22, "0")}` as ConversationId);
   const told: string[] = [];
   const active = new Set<string>(given.active?.map((i) => ids[i] as string));
+  const recent = new Set<string>(given.recent?.map((i) => ids[i] as string));
   const delays: number[] = [];
   const abort = new AbortController();
   let done: number | null = null;
@@ -26,7 +30,7 @@ function reopening(count: number, given: { listOpenFails?: number; active?: read
     router: {
       tell: (_kind, key) => void told.push(key),
       peek: (_kind, key) => (active.has(key) ? actor : null),
-      recentlyActive: () => false,
+      recentlyActive: (_kind, key) => recent.has(key),
     },
     store: {
       async listOpen(_partitions, after, limit) {
@@ -38,7 +42,7 @@ function reopening(count: number, given: { listOpenFails?: number; active?: read
     done = reopened;
   });
   clock.settle();
-  return { clock, told, active, delays, abort, done: () => done };
+  return { clock, told, active, recent, delays, abort, done: () => done };
 }
 
 test("every open conversation is told once, a bounded number at a time", () => {
@@ -63,6 +67,24 @@ test("one that is active already is left alone", () => {
   clock.advance(10);
 
   expect(done()).toBe(2);
+});
+
+test("one whose activation ended here under an older epoch is told, and waited for until it is active again", () => {
+  const { clock, told, active, done } = reopening(1, { recent: [0] });
+  expect(told).toHaveLength(1);
+  clock.advance(20);
+  expect(done()).toBeNull();
+
+  active.add(told[0] ?? "");
+  clock.advance(10);
+  expect(done()).toBe(1);
+});
+
+test("one that was active and ended again since it was told is done", () => {
+  const { clock, told, recent, done } = reopening(1);
+  recent.add(told[0] ?? "");
+  clock.advance(10);
+  expect(done()).toBe(1);
 });
 
 test("while the store is away it waits, longer each time, and goes on", () => {

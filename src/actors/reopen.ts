@@ -81,41 +81,53 @@ async function reopenPass(options: ReopenOptions, delay: (error: unknown) => Pro
   return flight;
 }
 
+/** One that was told. */
+interface Told {
+  /** Monotonic milliseconds. */
+  readonly at: number;
+  /** An activation of it had ended here shortly before: that one's end says nothing about the next. */
+  readonly wasRecent: boolean;
+}
+
 /** The conversations that were told and are not seen active yet. */
 class Flight implements Pass {
   reopened = 0;
   failed = 0;
   readonly #options: ReopenOptions;
-  /** When each was told, monotonic milliseconds. */
-  readonly #toldAt = new Map<ConversationId, number>();
+  readonly #told = new Map<ConversationId, Told>();
 
   constructor(options: ReopenOptions) {
     this.#options = options;
   }
 
-  /** Tells it, once there is room. One that is active already needs no telling. */
+  /**
+   * Tells it, once there is room. One that is active already needs no telling; one that was, lately, may have been left open as
+   * its partition was lost, and the partition is back.
+   */
   async add(conversation: ConversationId): Promise<void> {
-    while (this.#toldAt.size >= reopenInFlightMax) await this.#look();
-    if (this.#options.signal.aborted || !this.#isOurs(conversation) || this.#seenActive(conversation)) return;
-    this.#toldAt.set(conversation, this.#options.clock.monotonic());
+    while (this.#told.size >= reopenInFlightMax) await this.#look();
+    const { router, clock, signal } = this.#options;
+    if (signal.aborted || !this.#isOurs(conversation) || router.peek("conversation", conversation) !== null) return;
+    const wasRecent = router.recentlyActive("conversation", conversation);
+    this.#told.set(conversation, { at: clock.monotonic(), wasRecent });
     const reopen: ConversationTell = { op: "reopen" };
-    this.#options.router.tell("conversation", conversation, reopen);
+    router.tell("conversation", conversation, reopen);
   }
 
   async settle(): Promise<void> {
-    while (this.#toldAt.size > 0) await this.#look();
+    while (this.#told.size > 0) await this.#look();
   }
 
   async #look(): Promise<void> {
     const { clock, signal } = this.#options;
     await pause(clock, lookMs, signal);
-    for (const [conversation, toldAt] of this.#toldAt) {
-      const active = this.#seenActive(conversation);
+    for (const [conversation, { at, wasRecent }] of this.#told) {
+      const active = this.#seenActive(conversation, wasRecent);
       if (active) this.reopened += 1;
-      else if (!this.#isOurs(conversation)) this.#toldAt.delete(conversation);
-      else if (signal.aborted || clock.monotonic() - toldAt >= settleMsMax) this.failed += 1;
+      else if (!this.#isOurs(conversation)) this.#told.delete(conversation);
+      else if (signal.aborted || clock.monotonic() - at >= settleMsMax) this.failed += 1;
       else continue;
-      this.#toldAt.delete(conversation);
+      this.#told.delete(conversation);
     }
   }
 
@@ -123,9 +135,10 @@ class Flight implements Pass {
     return this.#options.partitions().includes(partitionOf("conversation", conversation));
   }
 
-  #seenActive(conversation: ConversationId): boolean {
+  #seenActive(conversation: ConversationId, wasRecent: boolean): boolean {
     const { router } = this.#options;
-    return router.peek("conversation", conversation) !== null || router.recentlyActive("conversation", conversation);
+    if (router.peek("conversation", conversation) !== null) return true;
+    return !wasRecent && router.recentlyActive("conversation", conversation);
   }
 }
 

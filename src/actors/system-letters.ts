@@ -103,7 +103,7 @@ export class Ask implements Letter {
   ok(value: unknown): void {
     if (this.#state !== "open") return;
     if (this.#life?.ended) return this.#reject(outlived());
-    if (this.#life?.mayAnswer(this.message, value) === false) return this.#reject(unconfirmed());
+    if (this.#life?.mayAnswer(this.message, value) === false) return this.#reject(perhapsDone());
     this.#state = "ok";
     if (this.#onValue === null) this.#answer = value;
     else this.#onValue(value);
@@ -144,6 +144,14 @@ export class Ask implements Letter {
 /** What a caller whose deadline passed is told. */
 export function askTimedOut(): AppError {
   return new AppError("outcome_unknown", "no answer by the deadline; repeat with the same client id to learn");
+}
+
+/** What was asked may be stored by now, though the answer must not leave. */
+function perhapsDone(): AppError {
+  return new NotHere(
+    "outcome_unknown",
+    "it is not certain who may answer this; repeat with the same client id to learn",
+  );
 }
 
 function unconfirmed(): AppError {

@@ -213,5 +213,18 @@ test("answers and refusals without rows of their own stay here while ownership i
   ask("a", "plain");
   ask("a", "backed");
   clock.settle();
-  expect(trace).toEqual(["a activates", "a: echo plain", "a! store_unavailable", "a: echo backed"]);
+  expect(trace).toEqual(["a activates", "a: echo plain", "a! outcome_unknown", "a: echo backed"]);
+});
+
+test("an activation that another owner's epoch ended as it passivated is not looked at any more", () => {
+  const gate = Promise.withResolvers<boolean>();
+  const { ask, clock, system } = world({ passivate: () => gate.promise, limits: { idleMs: 1000 } });
+  ask("a", 1);
+  clock.advance(1200);
+  expect(system.peek("conversation", "a")).not.toBeNull();
+
+  system.end(new Set([partitionOf("conversation", "a")]));
+  expect(system.peek("conversation", "a")).toBeNull();
+  expect(system.recentlyActive("conversation", "a")).toBe(true);
+  gate.resolve(true);
 });

@@ -131,8 +131,8 @@ export class ActorSystem implements CellHost {
 
   /** As `Router.recentlyActive`. */
   recentlyActive(kind: KindName, key: string): boolean {
-    // One that is stopping may have written what an older read does not show, and cannot be looked at any more.
-    if (this.#kinds.get(kind)?.get(key)?.state === "stopping") return true;
+    // One that is ending may have written what an older read does not show, and cannot be looked at any more.
+    if (this.#kinds.get(kind)?.get(key)?.isEnding) return true;
     return this.#recent.get(kind)?.has(key, this.clock.monotonic()) ?? false;
   }
 

@@ -31,6 +31,7 @@ export function userKind(deps: UserDeps, limits: KindLimits): ActorKind {
     name: "user",
     ...limits,
     stop: () => lost.stop(),
+    isBacked,
     activate: (ctx) =>
       lost.takeOver(ctx.key, async (after) => {
         const opened = await deps.store.openFeed(ctx.key as UserId, ctx.epoch);
@@ -38,6 +39,12 @@ export function userKind(deps: UserDeps, limits: KindLimits): ActorKind {
         return new UserActor(deps, ctx, lost, opened?.user ?? null, opened?.devices ?? []);
       }),
   };
+}
+
+/** That a person exists, or that a sign-out is stored, is true under every owner; a sign-out asked again would void later tokens too. */
+function isBacked(message: unknown): boolean {
+  const { op } = message as UserAsk;
+  return op === "signOut" || op === "ensure";
 }
 
 /** Feed rows read at once when a predecessor's changes are handed out. */
