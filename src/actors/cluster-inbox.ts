@@ -8,6 +8,7 @@ import type { Bus, BusMessage, BusSubscription } from "./bus";
 import type { PlacementHost } from "./cluster-placement";
 import { subjectOf } from "./cluster-lane";
 import { decodeRequest, encodeFailure, encodeValue } from "./node-wire";
+import type { NodeRequest } from "./node-wire";
 import { NotHere } from "./not-here";
 import type { PingOutcome } from "./placement-events";
 import type { Incarnation } from "./placement-shares";
@@ -36,8 +37,8 @@ export interface PartitionListener {
 
 /** What the inbox counts. */
 export interface InboxMeter {
-  /** What arrived and could not be read, or came too late. */
-  ignored(reason: "malformed" | "late"): void;
+  /** What arrived and could not be read, came too late, or is being handled already. */
+  ignored(reason: "malformed" | "late" | "repeated"): void;
   /** A partition was given away, after so many milliseconds. */
   handedOff(ms: number): void;
   /** A partition was lost to a newer owner, or to doubt. */
@@ -66,6 +67,8 @@ export class ClusterInbox implements PlacementHost {
   /** The newest connection of each caller that was heard; the one heard longest ago is forgotten first. */
   readonly #connections = new Map<Incarnation, number>();
   readonly #dropped = new Set<number>();
+  /** Asks being handled, by caller and number, with the last attempt that was heard: its caller listens for that one's answer. */
+  readonly #handling = new Map<string, BusMessage>();
 
   constructor(options: ClusterInboxOptions) {
     this.#options = options;
@@ -149,10 +152,28 @@ export class ClusterInbox implements PlacementHost {
     const { kind, key, timeoutMs } = request;
     if (epochOf(partition) === null) return message.answer(notServed);
     if (timeoutMs <= 0) return system.tell(kind, key, request.message, partition);
+    const answer = this.#answering(request, message);
+    if (answer === null) return meter.ignored("repeated");
     system.ask(kind, key, request.message, timeoutMs, partition).then(
-      (value) => message.answer(encoded(value)),
-      (error: unknown) => message.answer(encodeFailure(toAppError(error))),
+      (value) => answer(encoded(value)),
+      (error: unknown) => answer(encodeFailure(toAppError(error))),
     );
+  }
+
+  /**
+   * How an ask is answered; null: an attempt before is being handled, and its answer is this one's. Else a slow owner would get the
+   * same work again and again, and become slower.
+   */
+  #answering({ caller, number }: NodeRequest, message: BusMessage): ((bytes: Uint8Array) => void) | null {
+    if (number === 0) return (bytes) => message.answer(bytes);
+    const name = `${number} ${caller}`;
+    const repeats = this.#handling.has(name);
+    this.#handling.set(name, message);
+    if (repeats) return null;
+    return (bytes) => {
+      this.#handling.get(name)?.answer(bytes);
+      this.#handling.delete(name);
+    };
   }
 
   /** What a caller sent over an older connection than it has used since may be a repetition that comes too late. */

@@ -12,8 +12,8 @@ import type { ActorSystem } from "./system";
 
 /** Milliseconds. */
 export const askTimes = {
-  /** One attempt; then the owner is asked again, with the same ids. */
-  attemptMs: 500,
+  /** One attempt; then the owner is asked again, with the same ids. Doubled for each in a row that was silent, up to the last. */
+  attemptMs: { first: 500, last: 2000 },
   /** Between two looks where nobody listens, or nobody owns the partition: doubled up to the last. */
   backOffMs: { first: 5, last: 40 },
   /** Whoever goes first after a pause; when nothing came back by then, somebody listens and the others follow. */
@@ -113,7 +113,7 @@ export class Lane {
     this.#backOffMs = askTimes.backOffMs.first;
     this.#cancelTimer();
     this.#waiting = new Set();
-    for (const flight of [...this.#flights]) flight.attempt();
+    for (const flight of [...this.#flights]) flight.moved();
   }
 
   /** The server ends. */
@@ -173,6 +173,8 @@ export interface FlightAsk {
   readonly timeoutMs: number;
   /** An attempt before may have been carried out. */
   readonly maybeDone: boolean;
+  /** Tells the owner that attempts are of one ask: it handles them as one. */
+  readonly number: number;
 }
 
 /** What a flight needs of its lane. */
@@ -191,6 +193,7 @@ class Flight {
   readonly #host: FlightHost;
   readonly #deadline: number;
   #attempts = 0;
+  #attemptMs: number = askTimes.attemptMs.first;
   /** The last attempt found nobody, and the next is its lane's to begin. */
   #waiting = false;
   /** This node's own actor has it, and will answer. */
@@ -215,6 +218,12 @@ class Flight {
   /** Whether its time is over. @param now monotonic milliseconds */
   isOver(now: number): boolean {
     return now >= this.#deadline;
+  }
+
+  /** Another owner. */
+  moved(): void {
+    this.#attemptMs = askTimes.attemptMs.first;
+    this.attempt();
   }
 
   attempt(): void {
@@ -254,15 +263,15 @@ class Flight {
 
   #askOwner(leftMs: number): void {
     const { bus, self: caller } = this.#options;
-    const { kind, key, message, partition } = this.#ask;
+    const { kind, key, message, partition, number } = this.#ask;
     const mine = this.#attempts;
     let bytes: Uint8Array;
     try {
-      bytes = encodeRequest({ kind, key, caller, connection: bus.connection, timeoutMs: leftMs, message });
+      bytes = encodeRequest({ kind, key, caller, connection: bus.connection, timeoutMs: leftMs, message, number });
     } catch (thrown) {
       return this.#fail(toAppError(thrown));
     }
-    const waits = Math.min(leftMs, askTimes.attemptMs);
+    const waits = Math.min(leftMs, this.#attemptMs);
     this.#underWay++;
     void bus.request(subjectOf(partition), bytes, waits).then((answer) => this.#answered(mine, answer));
   }
@@ -279,7 +288,10 @@ class Flight {
     }
     meter.attempted(answer.outcome);
     if (this.#settled || attempt !== this.#attempts) return;
-    if (answer.outcome === "silent") return this.attempt();
+    if (answer.outcome === "silent") {
+      this.#attemptMs = Math.min(this.#attemptMs * 2, askTimes.attemptMs.last);
+      return this.attempt();
+    }
     if (answer.outcome === "absent") placement.unreachable(this.#ask.partition);
     this.#later();
   }

@@ -131,6 +131,15 @@ test("a silent owner is asked again with the same message, and the first answer 
   expect(answers).toEqual(["late but there"]);
 });
 
+test("a silent owner has longer for each attempt, and one that follows it does not", async () => {
+  const { ask, sent, state, router: made, partition } = router();
+  await ask("x", 10_000);
+  for (let at = 0; at < 3; at++) await sent[at]?.answer(silent);
+  state.owner = "another";
+  made.moved(partition);
+  expect(sent.map(({ timeoutMs }) => timeoutMs)).toEqual([500, 1000, 2000, 2000, 500]);
+});
+
 test("an owner that is silent to the end leaves an unknown outcome, nobody at all a certain one", async () => {
   const first = router();
   await first.ask("x", 600);

@@ -16,6 +16,8 @@ export class ClusterRouter implements Router {
   /** Of partitions that somebody asks elsewhere, or waits for. */
   readonly #lanes = new Map<number, Lane>();
   #count = 0;
+  /** Of asks that went to other nodes. */
+  #numbered = 0;
   #stopped = false;
 
   constructor(options: ClusterRouterOptions) {
@@ -49,7 +51,7 @@ export class ClusterRouter implements Router {
     if (this.#serves(partition)) return system.tell(kind, key, message, partition);
     const owner = placement.ownerOf(partition);
     const { connection: through } = bus;
-    const request = { kind, key, caller: self, connection: through, timeoutMs: 0, message };
+    const request = { kind, key, caller: self, connection: through, timeoutMs: 0, message, number: 0 };
     const sent = owner !== null && owner !== self && bus.publish(subjectOf(partition), encodeRequest(request));
     if (!sent) meter.tellLost();
   }
@@ -89,10 +91,12 @@ export class ClusterRouter implements Router {
     return phase === "owned" || phase === "subscribing";
   }
 
-  #fly(ask: FlightAsk): Promise<unknown> {
+  #fly(ask: Omit<FlightAsk, "number">): Promise<unknown> {
     if (this.#stopped) return Promise.reject(new AppError("shutting_down"));
     if (this.#count >= flightsMax) return Promise.reject(new AppError("overloaded", undefined, { retryAfterMs: 500 }));
-    return new Promise((resolve, reject) => this.#laneOf(ask.partition).add(ask, { resolve, reject }));
+    this.#numbered += 1;
+    const numbered = { ...ask, number: this.#numbered };
+    return new Promise((resolve, reject) => this.#laneOf(ask.partition).add(numbered, { resolve, reject }));
   }
 
   #laneOf(partition: number): Lane {

@@ -23,22 +23,24 @@ export interface NodeRequest {
   /** How long the caller will wait, milliseconds; 0: it wants no answer. */
   readonly timeoutMs: number;
   readonly message: unknown;
+  /** The same for every attempt at one ask, and no other of the caller's; 0: one that nobody repeats by number. */
+  readonly number: number;
 }
 
 /** Encodes a request. */
-export function encodeRequest({ kind, key, caller, connection, timeoutMs, message }: NodeRequest): Uint8Array {
-  return encode([version, kinds.indexOf(kind), key, caller, connection, Math.ceil(timeoutMs), message]);
+export function encodeRequest({ kind, key, caller, connection, timeoutMs, message, number }: NodeRequest): Uint8Array {
+  return encode([version, kinds.indexOf(kind), key, caller, connection, Math.ceil(timeoutMs), message, number]);
 }
 
 /** Null for what is no request of this version. Never throws. */
 export function decodeRequest(bytes: Uint8Array): NodeRequest | null {
   const parts = decodeArray(bytes);
   if (parts === null) return null;
-  const [spoken, kindAt, key, caller, connection, timeoutMs, message] = parts;
+  const [spoken, kindAt, key, caller, connection, timeoutMs, message, number = 0] = parts;
   const kind = kinds[kindAt as number];
   if (spoken !== version || kind === undefined || typeof key !== "string" || typeof caller !== "string") return null;
-  if (typeof connection !== "number" || typeof timeoutMs !== "number") return null;
-  return { kind, key, caller, connection, timeoutMs, message };
+  if (typeof connection !== "number" || typeof timeoutMs !== "number" || typeof number !== "number") return null;
+  return { kind, key, caller, connection, timeoutMs, message, number };
 }
 
 /** Forms of an answer, by its first item. */
