@@ -137,6 +137,28 @@ test("what has no number and was said before a node knew of the new owner follow
   expect(other.sessions.notes).toEqual(["to bob"]);
 });
 
+test("a partition that was taken from its owner is doubted, one that was given away in order is not", async () => {
+  for (const graceful of [true, false]) {
+    const { clock, owner, other } = await pair();
+    owner.gateway.lost(at, graceful);
+    clock.advance(50);
+    owner.gateway.owned(at, 6);
+    clock.advance(50);
+    expect(other.sessions.notes).toEqual(graceful ? [] : ["doubted"]);
+  }
+});
+
+test("an owner that stood still while another took over says too late what has no number", async () => {
+  const { clock, owner, other } = await pair();
+  other.metered.length = 0;
+  const mark = encodePush("readCount", room, 3, 1);
+  owner.gateway.links.send(["b"], ["u", ann, room, 4, mark]);
+  owner.gateway.links.send(["b"], ["c", room, 4, encodePush("signal", room, ann, "typing", null)]);
+  owner.gateway.links.send(["b"], ["u", ann, room, 5, mark]);
+  clock.advance(10);
+  expect([other.sessions.notes, other.metered]).toEqual([["to ann"], ["ignored late", "ignored late"]]);
+});
+
 test("a person signs in once their owner knows of it, and not where nobody owns them", async () => {
   const { clock, owner, other } = await pair();
   const arriving = Promise.allSettled([other.gateway.interest.arrive(ann, 300)]);
@@ -159,11 +181,13 @@ test("items and requests that are not understood are counted, and change nothing
   const items = [
     ["e", "no id", 1, 2, new Uint8Array(0), []],
     ["e", room, 1, 2, "text", []],
-    ["c", room, 5],
-    ["u", 5, new Uint8Array(0)],
+    ["c", room, 9, 5],
+    ["c", room, "epoch", new Uint8Array(0)],
+    ["u", 5, room, 9, new Uint8Array(0)],
+    ["u", ann, "no id", 9, new Uint8Array(0)],
     ["f", ann, [[1, "settings", room, []], [3, "settings", room, []]]],
     ["f", ann, "changes"],
-    ["o", ann, 7],
+    ["o", ann, 9, 7],
     ["h", room, -1],
   ] as const; // biome-ignore format: one a line
   for (const item of items) owner.gateway.links.send(["b"], item);

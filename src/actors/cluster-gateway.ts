@@ -1,7 +1,6 @@
 // The gateway of a node in a cluster: what actors here say reaches the sessions of this node directly, those of others by links.
 // Made by the composition; alone, a node has the hub in its place. Order comes from seqs, never from a link (G3, G6, G12).
 import type { Clock } from "../lib/clock";
-import { partitionOf } from "../lib/hash";
 import type { ConversationId, Epoch, Seq, UserId } from "../protocol/ids";
 import type { FeedTuple } from "../protocol/operations";
 import type { Bus } from "./bus";
@@ -23,6 +22,7 @@ import type {
 import { InterestOwner } from "./interest-owner";
 import { Registrar } from "./interest-registrar";
 import { InterestTable } from "./interest-table";
+import type { PartitionHere } from "./interest-table";
 import { YoungItems } from "./interest-young";
 import { answersOut, conversationIn, conversationsIn, looksIn } from "./interest-wire";
 import type { LookAnswer } from "./interest-wire";
@@ -136,7 +136,7 @@ export class ClusterGateway implements Gateway, PartitionEvents {
   }
 
   lost(partition: number, graceful: boolean): void {
-    this.owner.end(partition);
+    this.owner.end(partition, graceful);
     this.#young.end(partition);
     this.#registrar.lostHere(partition, graceful);
     // The others shall have everything before they hear of another owner.
@@ -154,9 +154,11 @@ export class ClusterGateway implements Gateway, PartitionEvents {
   // What actors of this node say.
 
   publish(conversation: ConversationId, frame: Uint8Array): void {
+    const epoch = this.#speaks(this.#table.partitionOf(conversation));
+    if (epoch === null) return;
     this.#options.sessions.publish(conversation, frame);
     const nodes = this.owner.nodesOf(conversation);
-    if (nodes.length > 0) this.links.send(nodes, [kinds.conversation, conversation, frame]);
+    if (nodes.length > 0) this.links.send(nodes, [kinds.conversation, conversation, epoch, frame]);
   }
 
   entries(conversation: ConversationId, frame: Uint8Array, span: EntrySpan): void {
@@ -167,12 +169,14 @@ export class ClusterGateway implements Gateway, PartitionEvents {
   }
 
   toUser(user: UserId, frame: Uint8Array, conversation: ConversationId): void {
+    const partition = this.#table.partitionOf(conversation);
+    const epoch = this.#speaks(partition);
+    if (epoch === null) return;
     this.#options.sessions.toUser(user, frame);
-    const item = (): Item => [kinds.user, user, frame];
+    const item = (): Item => [kinds.user, user, conversation, epoch, frame];
     const nodes = this.owner.nodesOf(conversation);
     if (nodes.length > 0) this.links.send(nodes, item());
-    const about = (): string => `${pushName(frame)} ${user}`;
-    this.#young.note(partitionOf("conversation", conversation), conversation, about, item);
+    this.#young.note(partition.number, conversation, () => `${pushName(frame)} ${user}`, item);
   }
 
   headKnown(conversation: ConversationId, seq: Seq): void {
@@ -188,9 +192,17 @@ export class ClusterGateway implements Gateway, PartitionEvents {
   }
 
   signedOut(user: UserId, device: string | null): void {
+    const epoch = this.#speaks(this.#table.partitionOfUser(user));
+    if (epoch === null) return;
     this.#options.sessions.signedOut(user, device);
     const nodes = this.owner.nodesOfUser(user);
-    if (nodes.length > 0) this.links.send(nodes, [kinds.out, user, device]);
+    if (nodes.length > 0) this.links.send(nodes, [kinds.out, user, epoch, device]);
+  }
+
+  /** The epoch under which something without a number may be said; null: another owner says it, or will. */
+  #speaks({ number, epoch: known }: PartitionHere): Epoch | null {
+    const epoch = this.owner.epochOf(number);
+    return epoch > 0 && epoch >= known ? epoch : null;
   }
 
   // What other nodes say.
@@ -199,19 +211,32 @@ export class ClusterGateway implements Gateway, PartitionEvents {
     const { links } = this;
     const { sessions } = this.#options;
     links.onItem(kinds.entries, (args, from, common) => this.#takeEntries(args, from, common));
-    links.onItem(kinds.conversation, ([conversation, frame]) =>
-      sessions.publish(conversationIn(conversation), bytesOf(frame)),
-    );
-    links.onItem(kinds.user, ([user, frame]) => sessions.toUser(textOf(user) as UserId, bytesOf(frame)));
+    links.onItem(kinds.conversation, ([id, epoch, frame]) => {
+      const conversation = conversationIn(id);
+      if (this.#isNew(this.#table.partitionOf(conversation), epoch)) sessions.publish(conversation, bytesOf(frame));
+    });
+    links.onItem(kinds.user, ([user, conversation, epoch, frame]) => {
+      const partition = this.#table.partitionOf(conversationIn(conversation));
+      if (this.#isNew(partition, epoch)) sessions.toUser(textOf(user) as UserId, bytesOf(frame));
+    });
     links.onItem(kinds.head, ([conversation, seq]) =>
       this.#entries.headKnown(conversationIn(conversation), integerOf(seq)),
     );
     links.onItem(kinds.feed, ([user, changes]) => this.#feeds.take(textOf(user) as UserId, changesIn(changes)));
-    links.onItem(kinds.out, ([user, device]) =>
-      sessions.signedOut(textOf(user) as UserId, device === null ? null : textOf(device)),
-    );
+    links.onItem(kinds.out, ([id, epoch, device]) => {
+      const user = textOf(id) as UserId;
+      if (!this.#isNew(this.#table.partitionOfUser(user), epoch)) return;
+      sessions.signedOut(user, device === null ? null : textOf(device));
+    });
     links.on("look", (args, from) => this.#look(args, from));
     links.on("forget", (args, from) => this.#takeForget(args, from));
+  }
+
+  /** What has no number of its own counts while no newer owner is known: one that stood still says it too late. */
+  #isNew(partition: PartitionHere, epoch: unknown): boolean {
+    if (integerOf(epoch) >= partition.epoch) return true;
+    this.#options.meter.ignored("late");
+    return false;
   }
 
   #takeEntries([id, first, last, frame, gone]: readonly unknown[], from: Incarnation, common: boolean): void {

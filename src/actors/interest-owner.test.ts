@@ -63,7 +63,7 @@ test("a partition under another epoch, or that may not speak now, takes nobody",
   expect(world.look("b", null, 2)?.taken).toBe(false);
   world.speaks = false;
   expect(world.look("b")?.taken).toBe(false);
-  world.owner.end(at);
+  world.owner.end(at, true);
   world.speaks = true;
   expect(world.look("b")?.taken).toBe(false);
   expect(world.owner.nodesOf(room)).toEqual([]);
@@ -94,7 +94,7 @@ test("a partition that ends, or a node that is gone, leaves nobody registered", 
   world.person("c");
   world.owner.nodeGone("b");
   expect([world.owner.nodesOf(room), world.owner.nodesOfUser(ann)]).toEqual([[], ["c"]]);
-  world.owner.end(home);
+  world.owner.end(home, true);
   expect([world.owner.nodesOfUser(ann), world.owner.keys, world.owner.list()]).toEqual([[], 0, [[at, 3]]]);
 });
 
@@ -103,4 +103,13 @@ test("a node that looks at what is its own is not registered", () => {
   world.members = [ann];
   expect(world.look(null)?.active.map(({ head }) => head)).toEqual([7]);
   expect(world.owner.keys).toBe(0);
+});
+
+test("a partition that was taken away is named under its old epoch until it comes back; one that was given away is not", () => {
+  const world = new World();
+  world.owner.end(at, false);
+  world.owner.end(home, true);
+  expect([world.owner.list(), world.owner.epochOf(at), world.look("b")?.taken]).toEqual([[[at, 3]], 0, false]);
+  world.owner.begin(at, 5);
+  expect(world.owner.list()).toEqual([[at, 5]]);
 });

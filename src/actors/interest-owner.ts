@@ -30,6 +30,8 @@ const nobody: readonly Incarnation[] = [];
 export class InterestOwner {
   readonly #options: InterestOwnerOptions;
   readonly #partitions = new Map<number, OwnedPartition>();
+  /** Partitions that were taken from here, and under which epoch they were served. */
+  readonly #taken = new Map<number, Epoch>();
   #keys = 0;
 
   constructor(options: InterestOwnerOptions) {
@@ -41,22 +43,33 @@ export class InterestOwner {
     return this.#keys;
   }
 
-  /** What is owned here now. */
+  /** Under which epoch a partition is served here; 0: it is not. */
+  epochOf(partition: number): Epoch {
+    return this.#partitions.get(partition)?.epoch ?? 0;
+  }
+
+  /**
+   * What this node says it owns. What was taken from it stays among that, under the epoch it had: it is another's by a newer one,
+   * and whoever hears of that knows that this node did not give it up in order.
+   */
   list(): readonly (readonly [partition: number, epoch: Epoch])[] {
-    return [...this.#partitions].map(([partition, { epoch }]) => [partition, epoch] as const);
+    const served = [...this.#partitions].map(([partition, { epoch }]) => [partition, epoch] as const);
+    return [...served, ...this.#taken];
   }
 
   /** The partition is served here from now on; nobody is registered with it yet. */
   begin(partition: number, epoch: Epoch): void {
-    this.end(partition);
+    this.end(partition, true);
+    this.#taken.delete(partition);
     this.#partitions.set(partition, { epoch, conversations: new Map(), people: new Map() });
   }
 
-  /** Forgets whoever is registered. Idempotent. */
-  end(partition: number): void {
+  /** Forgets whoever is registered. Idempotent. @param graceful whether it was given away with everything said */
+  end(partition: number, graceful: boolean): void {
     const known = this.#partitions.get(partition);
     if (!known) return;
     this.#partitions.delete(partition);
+    if (!graceful) this.#taken.set(partition, known.epoch);
     for (const keys of [known.conversations, known.people])
       for (const nodes of keys.values()) this.#keys -= nodes.length;
   }

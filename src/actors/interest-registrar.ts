@@ -22,8 +22,8 @@ export const registering = {
   askMs: 1_000,
   /** Between two attempts, doubled up to the last, milliseconds. */
   backOffMs: { first: 50, last: 1_000 },
-  /** At least, between two times that sessions are told to sync again, milliseconds. */
-  doubtMs: 10_000,
+  /** At least, between two times that sessions are told to sync again, milliseconds: and so many times what they take for it. */
+  doubt: { leastMs: 10_000, times: 4 },
 } as const;
 
 /** What it is made of. */
@@ -48,7 +48,8 @@ export class Registrar {
   readonly #running = new Set<Incarnation>();
   readonly #requests: LookRequests;
   #doubtWaits = false;
-  #doubtedAt = Number.NEGATIVE_INFINITY;
+  /** Monotonic milliseconds. */
+  #nextDoubtAt = Number.NEGATIVE_INFINITY;
   #stopped = false;
 
   constructor(options: RegistrarOptions) {
@@ -246,11 +247,12 @@ export class Registrar {
     const { clock, sessions } = this.#options;
     if (this.#doubtWaits) return;
     this.#doubtWaits = true;
-    const waitMs = Math.max(0, this.#doubtedAt + registering.doubtMs - clock.monotonic());
+    const waitMs = Math.max(0, this.#nextDoubtAt - clock.monotonic());
     clock.after(waitMs, () => {
       this.#doubtWaits = false;
-      this.#doubtedAt = clock.monotonic();
-      if (!this.#stopped) sessions.doubted();
+      if (this.#stopped) return;
+      const { leastMs, times } = registering.doubt;
+      this.#nextDoubtAt = clock.monotonic() + Math.max(leastMs, times * sessions.doubted());
     });
   }
 }

@@ -24,8 +24,8 @@ export interface SessionsHere {
   endReceivers(conversations: ReadonlySet<ConversationId>, withinMs: number): void;
   /** Ends the sessions of one device, or all: whoever may still sign in does, within about `withinMs`. */
   endDevice(user: UserId, device: string | null, withinMs: number): void;
-  /** What has no number may have been missed: sessions sync again, one after the other. */
-  doubted(): void;
+  /** What has no number may have been missed: sessions sync again, spread over the answered time, milliseconds. */
+  doubted(): number;
 }
 
 /** What is read to repair. */

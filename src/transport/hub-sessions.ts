@@ -65,7 +65,7 @@ export class HubSessions implements SessionsHere {
       if (device === null || session.device === device) sendAway(session, withinMs);
   }
 
-  doubted(): void {
+  doubted(): number {
     const { leastMs, mostMs, eachMs } = syncAgain;
     const withinMs = Math.min(mostMs, Math.max(leastMs, Math.ceil(this.#hub.sessions * eachMs)));
     for (const session of [...this.#hub.everybody()]) {
@@ -73,6 +73,7 @@ export class HubSessions implements SessionsHere {
       // Until their turn comes they go on as they are, rather than stay away for so long.
       else this.#clock.after(within(withinMs), () => session.resync(0));
     }
+    return withinMs;
   }
 }
 

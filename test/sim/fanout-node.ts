@@ -190,7 +190,7 @@ export class FanOutNode {
 
   #sessions(): SessionsHere {
     const sessions = new HubSessions(this.hub, this.clock);
-    if (!this.#world.resyncs) sessions.doubted = () => undefined;
+    if (!this.#world.resyncs) sessions.doubted = () => 0;
     return sessions;
   }
 
