@@ -162,7 +162,7 @@ export const placementLimits = {
   claims: 64,
   /** Partitions being released, to even out loads and to leave. */
   handOffs: 8,
-  drains: 32,
+  drains: 16,
   /** Conflicts in a row at a revision the watch still shows, before the watch is doubted. */
   conflicts: 5,
 } as const;
