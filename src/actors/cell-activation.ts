@@ -4,7 +4,7 @@ import type { Cancel, Clock } from "../lib/clock";
 import type { Epoch } from "../protocol/ids";
 import type { ActorKind, KindName, PlacedContext } from "./actor";
 import { SelfTell } from "./system-letters";
-import type { Life } from "./system-letters";
+import type { Ask, Life } from "./system-letters";
 
 /** What an activation needs of its cell. */
 export interface ActivationHost {
@@ -13,6 +13,8 @@ export interface ActivationHost {
   readonly kind: ActorKind;
   /** As {@link Placement.mayAnswer}, for the actor's partition. */
   mayAnswer(): boolean;
+  /** As {@link Life.hold}. */
+  hold(ask: Ask): boolean;
   tell(kind: KindName, key: string, message: unknown): void;
   tellSelf(letter: SelfTell): void;
   stopRequested(activation: Activation): void;
@@ -50,6 +52,10 @@ export class Activation implements PlacedContext, Life {
 
   mayRefuse(): boolean {
     return this.#host.mayAnswer();
+  }
+
+  hold(ask: Ask): boolean {
+    return this.#host.hold(ask);
   }
 
   tell(kind: KindName, key: string, message: unknown): void {

@@ -10,7 +10,7 @@ import { Mailbox } from "./mailbox";
 import type { MailboxOwner } from "./mailbox";
 import type { Turns } from "./mailbox-turns";
 import { NotHere } from "./not-here";
-import type { Letter, SelfTell } from "./system-letters";
+import type { Ask, Letter, SelfTell } from "./system-letters";
 
 /** What was being done when an actor failed. */
 export type Phase = "activate" | "receive" | "passivate" | "abort";
@@ -25,6 +25,8 @@ export interface CellHost {
   epochOf(partition: number): Epoch | null;
   /** As `Placement.mayAnswer`. */
   mayAnswer(partition: number): boolean;
+  /** As `Life.hold`. */
+  hold(ask: Ask): boolean;
   /** From one actor to another, wherever that one is. */
   route(kind: KindName, key: string, message: unknown): void;
   /** Something threw. The activation has ended, or never began. */
@@ -153,6 +155,10 @@ export class ActorCell implements MailboxOwner<Letter>, ActivationHost {
 
   mayAnswer(): boolean {
     return this.#host.mayAnswer(this.partition);
+  }
+
+  hold(ask: Ask): boolean {
+    return this.#host.hold(ask);
   }
 
   tell(kind: KindName, key: string, message: unknown): void {

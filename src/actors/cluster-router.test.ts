@@ -24,6 +24,7 @@ const kind: ActorKind = {
   mailboxMax: 100,
   idleMs: 60_000,
   activeMax: 100,
+  isBacked: (message) => message === "stored",
   activate: async () => ({
     receive: (message, reply) => (message === "stay" ? undefined : reply.ok(`here ${String(message)}`)),
     passivate: async () => true,
@@ -221,10 +222,11 @@ test("an owner that does not own it any more is asked again after a pause; a ref
 test("refusals do not leave this node while ownership is in doubt", async () => {
   const { ask, state, answers, advance } = router({ phase: "owned", owner: "me", mayAnswer: false });
   await ask("x", 1000);
-  expect(answers).toEqual([]);
+  await ask("stored");
+  expect(answers).toEqual(["here stored"]);
   state.mayAnswer = true;
-  await advance(5);
-  expect(answers).toEqual(["here x"]);
+  await advance(20);
+  expect(answers).toEqual(["here stored", "here x"]);
 });
 
 test("where an attempt is under way as the time is over, nobody says that nothing was done", async () => {

@@ -9,8 +9,10 @@ export interface Life {
   readonly ended: boolean;
   /** Whether an answer may leave: its rows back it, or ownership was confirmed lately. */
   mayAnswer(message: unknown, value: unknown): boolean;
-  /** Whether a refusal may leave. */
+  /** Whether a refusal may leave, and any other answer. */
   mayRefuse(): boolean;
+  /** Keeps an ask whose answer may not leave yet, to {@link Ask.release} it now and then. False: too many are kept. */
+  hold(ask: Ask): boolean;
 }
 
 /** A message on its way to an activation, which gets it as the `reply` of `receive`. */
@@ -71,7 +73,8 @@ export interface AskWaitingRoom {
 /**
  * A message that wants one answer: the first of `ok`, `fail` and the deadline; later ones do nothing.
  * Answered before {@link Ask.promise} is called, it never enters the waiting room. What an activation answers after its
- * end, computed from what it remembers while a successor goes on, is answered `outcome_unknown` instead.
+ * end, computed from what it remembers while a successor goes on, is answered `outcome_unknown` instead. An answer that may not
+ * leave yet is held: to throw it away would mean the same work again, and most where there is too much of it already.
  */
 export class Ask implements Letter {
   readonly message: unknown;
@@ -86,6 +89,7 @@ export class Ask implements Letter {
   #state: "open" | "ok" | "failed" = "open";
   #answer: unknown = undefined;
   #life: Life | null = null;
+  #held: { readonly value: unknown } | { readonly error: AppError } | null = null;
   #room: AskWaitingRoom | null = null;
   #onValue: ((value: unknown) => void) | null = null;
   #onError: ((error: AppError) => void) | null = null;
@@ -101,20 +105,32 @@ export class Ask implements Letter {
   }
 
   ok(value: unknown): void {
-    if (this.#state !== "open") return;
+    if (this.#state !== "open" || this.#held !== null) return;
     if (this.#life?.ended) return this.#reject(outlived());
-    if (this.#life?.mayAnswer(this.message, value) === false) return this.#reject(perhapsDone());
-    this.#state = "ok";
-    if (this.#onValue === null) this.#answer = value;
-    else this.#onValue(value);
-    this.#room?.leave(this);
+    if (this.#life?.mayAnswer(this.message, value) !== false) return this.#resolve(value);
+    if (this.#life.hold(this)) this.#held = { value };
+    else this.#reject(perhapsDone());
   }
 
   fail(error: AppError): void {
     if (this.#state !== "open") return;
     if (error.retryable || this.#life === null) return this.#reject(error);
+    if (this.#held !== null) return;
     if (this.#life.ended) return this.#reject(outlived());
-    this.#reject(this.#life.mayRefuse() ? error : unconfirmed());
+    if (this.#life.mayRefuse()) return this.#reject(error);
+    if (this.#life.hold(this)) this.#held = { error };
+    else this.#reject(unconfirmed());
+  }
+
+  /** Lets go what was held, if it may leave by now. True: it is answered, by this or by anything else. */
+  release(): boolean {
+    const held = this.#held;
+    if (this.#state !== "open" || held === null || this.#life === null) return true;
+    if (this.#life.ended) this.#reject(outlived());
+    else if (!this.#life.mayRefuse()) return false;
+    else if ("error" in held) this.#reject(held.error);
+    else this.#resolve(held.value);
+    return true;
   }
 
   isVoid(): boolean {
@@ -131,6 +147,13 @@ export class Ask implements Letter {
       this.#onValue = resolve;
       this.#onError = reject;
     });
+  }
+
+  #resolve(value: unknown): void {
+    this.#state = "ok";
+    if (this.#onValue === null) this.#answer = value;
+    else this.#onValue(value);
+    this.#room?.leave(this);
   }
 
   #reject(error: AppError): void {

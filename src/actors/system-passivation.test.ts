@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { AppError } from "../lib/errors";
 import { partitionOf } from "../lib/hash";
 import { world } from "./system.case";
 
@@ -203,17 +204,45 @@ test("what is not ready when a release is over is ended, and whoever waits is se
   expect(trace.at(-1)).toBe("a aborts: outcome_unknown");
 });
 
-test("answers and refusals without rows of their own stay here while ownership is in doubt", () => {
+test("answers and refusals without rows of their own stay here while ownership is in doubt, and leave once it is not", () => {
   let sure = true;
   const isBacked = (message: unknown): boolean => message === "backed";
-  const { ask, clock, trace } = world({ mayAnswer: () => sure, isBacked });
+  const refused = new AppError("no_access");
+  const { ask, clock, trace } = world({
+    mayAnswer: () => sure,
+    isBacked,
+    receive: (message, reply) => (message === "refused" ? reply.fail(refused) : reply.ok(message)),
+  });
   ask("a", "plain");
-  clock.settle();
   sure = false;
-  ask("a", "plain");
-  ask("a", "backed");
+  for (const message of ["plain", "backed", "refused"]) ask("a", message);
+  clock.advance(100);
+  expect(trace).toEqual(["a activates", "a: plain", "a: backed"]);
+
+  sure = true;
+  clock.advance(20);
+  expect(trace.slice(3)).toEqual(["a: plain", "a! no_access"]);
+});
+
+test("an answer that is held is given up with its activation, and by its deadline", () => {
+  const { ask, clock, trace, system } = world({ mayAnswer: () => false });
+  ask("a", 1, 300);
+  clock.advance(1000);
+  ask("a", 2);
+  system.end(new Set([partitionOf("conversation", "a")]));
+  clock.advance(1000);
+  expect(trace.filter((line) => line.startsWith("a!"))).toEqual(["a! outcome_unknown", "a! outcome_unknown"]);
+});
+
+test("only so many answers are held; what is past them is to be asked again", () => {
+  let sure = false;
+  const { ask, clock, trace } = world({ mayAnswer: () => sure, limits: { activeMax: 20_000 } });
+  for (let i = 0; i <= 10_000; i++) ask(`k${i}`, i);
   clock.settle();
-  expect(trace).toEqual(["a activates", "a: echo plain", "a! outcome_unknown", "a: echo backed"]);
+  expect(trace.filter((line) => line.includes("!"))).toEqual(["k10000! outcome_unknown"]);
+  sure = true;
+  clock.advance(20);
+  expect(trace.filter((line) => line.includes(": "))).toHaveLength(10_000);
 });
 
 test("an activation that another owner's epoch ended as it passivated is not looked at any more", () => {

@@ -25,6 +25,8 @@ export const sweepMs = 100;
 const drainRetryMs = 20;
 /** How often a partition's release does: somebody waits for its next owner. */
 const releaseRetryMs = 5;
+/** Answers held while it is in doubt whether this node owns their actors, and how often they are looked at. */
+const held = { most: 10_000, lookMs: 20 } as const;
 /** Passivations begun by one sweep, for each kind: their commits share few transactions, and sends go on between. */
 const sweepPassivationsMax = 500;
 /** Ended activations remembered, for each kind. */
@@ -87,6 +89,8 @@ export class ActorSystem implements CellHost {
   readonly #deadlines: AskDeadlines;
   #state: State = "running";
   #cancelSweep: Cancel;
+  #held: Ask[] = [];
+  #cancelLook: Cancel | null = null;
   /** Called when the last cell has gone. */
   #onEmpty: (() => void) | null = null;
 
@@ -192,6 +196,7 @@ export class ActorSystem implements CellHost {
     if (this.#state === "stopped") return;
     this.#state = "stopped";
     this.#cancelSweep();
+    this.#cancelLook?.();
     const owed = new AppError(
       "outcome_unknown",
       "the server is shutting down; repeat with the same client id to learn",
@@ -212,6 +217,13 @@ export class ActorSystem implements CellHost {
 
   mayAnswer(partition: number): boolean {
     return this.#placement.mayAnswer(partition);
+  }
+
+  hold(ask: Ask): boolean {
+    if (this.#held.length >= held.most || this.#state === "stopped") return false;
+    this.#held.push(ask);
+    this.#cancelLook ??= this.clock.after(held.lookMs, () => this.#lookAtHeld());
+    return true;
   }
 
   route(kind: KindName, key: string, message: unknown): void {
@@ -278,6 +290,12 @@ export class ActorSystem implements CellHost {
       cells.passivateIdle(now, sweepPassivationsMax);
     }
     this.#cancelSweep = this.clock.after(sweepMs, () => this.#sweep());
+  }
+
+  #lookAtHeld(): void {
+    this.#cancelLook = null;
+    this.#held = this.#held.filter((ask) => !ask.release());
+    if (this.#held.length > 0) this.#cancelLook = this.clock.after(held.lookMs, () => this.#lookAtHeld());
   }
 
   #drainRound(): void {
