@@ -21,6 +21,7 @@ import type {
 } from "./interest";
 import { InterestOwner } from "./interest-owner";
 import { Registrar } from "./interest-registrar";
+import type { RegistrarOptions } from "./interest-registrar";
 import { InterestTable } from "./interest-table";
 import type { PartitionHere } from "./interest-table";
 import { YoungItems } from "./interest-young";
@@ -40,6 +41,8 @@ export interface ClusterGatewayOptions {
   readonly meter: InterestMeter;
   readonly sessions: SessionsHere;
   readonly owned: OwnedView;
+  /** Whoever waits for a partition's owner is told that one listens. */
+  readonly served?: RegistrarOptions["served"];
   /** Activations of this node. */
   readonly peek: Peek;
   /** Who else hears that something another node sent may be missing, or that it is gone. */

@@ -120,6 +120,11 @@ export class ClusterNode implements Router, Placement, PlacementView {
     return this.#placement.ownerOf(partition);
   }
 
+  /** Another node listens for the partition by now: whoever waits for it asks at once. */
+  served(partition: number): void {
+    this.#router.moved(partition);
+  }
+
   unreachable(partition: number): void {
     this.#placement.unreachable(partition);
   }
