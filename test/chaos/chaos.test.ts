@@ -10,7 +10,6 @@ const seed = Number(process.env["CHAOS_SEED"] ?? Math.floor(Math.random() * 2 **
 
 /** Of everything that can be harmed, what takes the least time. */
 const quick = [
-  "kill",
   "kill between commit and ack",
   "kill between ack and fan-out",
   "drain and rejoin",

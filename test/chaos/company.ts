@@ -212,8 +212,9 @@ export class Company {
     await Promise.all(
       this.#rooms.map(async ({ conv, members }) => {
         const reader = this.#clientOf(members[0]!);
-        const [, head] = await reader.untilDone((connection) => connection.ask("entries", [conv, 1, 1]));
-        heads.set(conv, head);
+        const asked = reader.untilDone((connection) => connection.ask("entries", [conv, 1, 1]));
+        const answer = await this.#expected(asked);
+        if (answer !== null) heads.set(conv, answer[1]);
       }),
     );
     return heads;
@@ -257,15 +258,21 @@ export class Company {
     if (some.length > 0) this.#keep(client.repeat(this.#random.pick(some)));
   }
 
-  /** Keeps count of what is under way, and of refusals that nobody expects. That somebody is no member just now is expected. */
+  /** Keeps count of what is under way. That somebody is no member just now is expected. */
   #keep(done: Promise<unknown>): void {
-    const kept = done
-      .catch((error: unknown) => {
-        if (!(error instanceof Refused)) throw error;
-        if (error.code !== "no_access") this.surprises.push(error.message);
-      })
-      .finally(() => this.#busy.delete(kept));
+    const kept = this.#expected(done, "no_access").finally(() => this.#busy.delete(kept));
     this.#busy.add(kept);
+  }
+
+  /** Null where it was refused for good, which nobody expects but of the code that is named. */
+  async #expected<T>(done: Promise<T>, code: string | null = null): Promise<T | null> {
+    try {
+      return await done;
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      if (error.code !== code && error.code !== "stopped") this.surprises.push(error.message);
+      return null;
+    }
   }
 
   /** Somebody leaves a group, or is removed from it, and is added again, over and over; they are in it at the end. */
@@ -278,12 +285,11 @@ export class Company {
       const gone = leaves
         ? this.#clientOf(who).untilDone((connection) => connection.ask("leave", [conv, `${turn}-leave`]))
         : owner.untilDone((connection) => connection.ask("remove", [conv, `${turn}-remove`, [who]]));
-      await gone.catch((error: unknown) => {
-        // A retry after the leave was stored finds that they are no member.
-        if (!(error instanceof Refused) || error.code !== "no_access") throw error;
-      });
+      // A retry after the leave was stored finds that they are no member.
+      await this.#expected(gone, "no_access");
       await Bun.sleep(this.#random.between(100, 1_500));
-      await owner.untilDone((connection) => connection.ask("add", [conv, `${turn}-add`, [who]]));
+      const added = owner.untilDone((connection) => connection.ask("add", [conv, `${turn}-add`, [who]]));
+      await this.#expected(added);
       await Bun.sleep(this.#random.between(500, 3_000));
     }
   }
