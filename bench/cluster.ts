@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { startService } from "../scripts/services/start";
 import { partitionCount } from "../src/lib/hash";
 import type { Node, Target } from "./plan";
-import { startParley, temporaryFolder } from "./processes";
+import { keep, startParley, temporaryFolder } from "./processes";
 import type { Serving } from "./processes";
 import { cpuSeconds } from "./process-stats";
 import { benchSecret } from "./tokens";
@@ -34,6 +34,7 @@ export class BenchCluster implements AsyncDisposable {
     await using opened = new AsyncDisposableStack();
     const folder = opened.use(temporaryFolder());
     const nats = opened.use(await startService("nats", { logs: folder.path }));
+    opened.defer(keep(nats.pid));
     const store = `sqlite:${join(dataDir ?? folder.path, "parley.sqlite")}`;
     const environment = { PARLEY_STORE: store, PARLEY_NATS: nats.uri };
     const parts = { environment, dataDir: folder.path, natsPid: nats.pid };

@@ -4,6 +4,7 @@ import type { Figure } from "./figures";
 import { tableOf } from "./figures";
 import { benchClusterCost, benchClusterFanout, benchFailover, benchHandoff, benchStorm } from "./cluster-benches";
 import { benchLargeRoom } from "./large-room";
+import { endWithChildren } from "./processes";
 import { benchPlacement } from "./placement-sim";
 import { benchDurable, benchFanout, benchLag, benchLatency } from "./rooms-benches";
 import type { Say } from "./rooms-benches";
@@ -43,4 +44,7 @@ export async function main(args: readonly string[]): Promise<number> {
   return figures.some((one) => one.reached === "missed") ? 1 : 0;
 }
 
-if (import.meta.main) process.exit(await main(process.argv.slice(2)));
+if (import.meta.main) {
+  endWithChildren();
+  process.exit(await main(process.argv.slice(2)));
+}

@@ -19,6 +19,31 @@ export interface Serving extends AsyncDisposable {
 
 const root = join(import.meta.dir, "..");
 
+/** What is ended with this process, however it ends, but by `kill -9`. */
+const children = new Set<number>();
+
+/** Ends this process at a signal, and its children with it. Called once, where a process begins. */
+export function endWithChildren(): void {
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(130));
+  process.on("exit", () => {
+    for (const pid of children) endQuietly(pid);
+  });
+}
+
+/** Has a process end with this one; the answered function lets it go. */
+export function keep(pid: number): () => void {
+  children.add(pid);
+  return () => void children.delete(pid);
+}
+
+function endQuietly(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It ended by itself.
+  }
+}
+
 /** A folder that goes when it is disposed. */
 export function temporaryFolder(): { path: string } & Disposable {
   const path = mkdtempSync(join(tmpdir(), "parley-bench-"));
@@ -55,6 +80,7 @@ export async function startParley(dataDir: string, extra: Readonly<Record<string
     stdout: "ignore",
     stderr: "inherit",
   });
+  void child.exited.then(keep(child.pid));
   await untilReady(child, port);
   return serving(child, { port, pid: child.pid, raw: false, secret: benchSecret });
 }
@@ -72,12 +98,14 @@ export async function insertRawRows(conversations: number, seconds: number): Pro
 }
 
 function spawn(script: string, args: readonly string[]): Piped {
-  return Bun.spawn([process.execPath, script, ...args], {
+  const child = Bun.spawn([process.execPath, script, ...args], {
     cwd: root,
     stdin: "ignore",
     stdout: "pipe",
     stderr: "inherit",
   });
+  void child.exited.then(keep(child.pid));
+  return child;
 }
 
 function serving(child: Subprocess, target: Target): Serving {

@@ -8,6 +8,8 @@ import { benchSecret, signToken } from "./tokens";
 /** Between an answer and the next message, milliseconds. */
 const pauseMs = 5;
 const settleMsMax = 30_000;
+/** How long nothing happens, to know what a stall is without it. */
+const usualMs = 1000;
 
 /** Stalls of a while, milliseconds. */
 export interface Stalls {
@@ -15,6 +17,8 @@ export interface Stalls {
   readonly stayed: number;
   /** Of people whose own node went: they also had to come to another. */
   readonly moved: number;
+  /** Of anybody, in the time before, in which nothing happened: what the machine does by itself. */
+  readonly before: number;
 }
 
 /** See the head of this file. */
@@ -34,7 +38,10 @@ export class StallingSenders {
 
   /** Has something happen to a node; resolves once everybody's messages pass again. */
   async during(node: number, happen: () => Promise<void>): Promise<Stalls> {
-    for (const sender of this.#senders) sender.takeStall();
+    const longest = (some: readonly Sender[]): number => Math.max(...some.map((sender) => sender.takeStall()));
+    longest(this.#senders);
+    await Bun.sleep(usualMs);
+    const usual = longest(this.#senders);
     const stayed = this.#senders.filter(({ home }) => home !== node);
     const moved = this.#senders.filter(({ home }) => home === node);
     await happen();
@@ -45,8 +52,7 @@ export class StallingSenders {
       if (performance.now() > deadline) throw new Error("messages do not pass any more");
       await Bun.sleep(10);
     }
-    const longest = (some: readonly Sender[]): number => Math.max(...some.map((sender) => sender.takeStall()));
-    return { stayed: longest(stayed), moved: longest(moved) };
+    return { stayed: longest(stayed), moved: longest(moved), before: usual };
   }
 
   /** Those who had to go elsewhere come back to their own node. */

@@ -212,9 +212,9 @@ export class StormSession {
     if (this.#fetching.has(conv)) return;
     this.#fetching.add(conv);
     try {
-      while ((this.positions.get(conv) ?? 0) < (this.#heads.get(conv) ?? 0)) {
-        const [entries] = await this.ask("entries", [conv, (this.positions.get(conv) ?? 0) + 1, pageMax]);
-        for (const [seq] of entries) if (seq === (this.positions.get(conv) ?? 0) + 1) this.positions.set(conv, seq);
+      while (this.#positionOf(conv) < (this.#heads.get(conv) ?? 0)) {
+        const [entries] = await this.ask("entries", [conv, this.#positionOf(conv) + 1, pageMax]);
+        this.#apply(conv, entries);
       }
       this.#look();
     } catch (error) {
@@ -223,6 +223,14 @@ export class StormSession {
     } finally {
       this.#fetching.delete(conv);
     }
+  }
+
+  #apply(conv: string, entries: readonly EntryTuple[]): void {
+    for (const [seq] of entries) if (seq === this.#positionOf(conv) + 1) this.positions.set(conv, seq);
+  }
+
+  #positionOf(conv: string): number {
+    return this.positions.get(conv) ?? 0;
   }
 
   #look(): void {
