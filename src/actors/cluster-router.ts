@@ -1,3 +1,5 @@
+// The router of a node in a cluster: asks the actors that are here, and the owners of the others by `p.<partition>`.
+// Whatever becomes of owners and messages, an ask is answered once, by its deadline; one that may have been done says so.
 import { AppError, toAppError } from "../lib/errors";
 import { partitionOf } from "../lib/hash";
 import type { KindName, PlacedActor, Router } from "./actor";

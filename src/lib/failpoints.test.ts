@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { join } from "node:path";
 import { configureFailpoints, failpoint, failpointSpec, isControlOn } from "./failpoints";
+import { until } from "../../test/until";
 
 afterEach(() => configureFailpoints(""));
 
@@ -31,7 +32,7 @@ test("a process that is armed to stop stands still there until it is continued",
     console.log("behind");
   `;
   const child = Bun.spawn([process.execPath, "-e", source], { stdout: "pipe" });
-  while (!/^State:\s+T/m.test(await Bun.file(`/proc/${child.pid}/status`).text())) await Bun.sleep(1);
+  await until(async () => /^State:\s+T/m.test(await Bun.file(`/proc/${child.pid}/status`).text()));
   child.kill("SIGCONT");
   expect(await new Response(child.stdout).text()).toBe("before\nbehind\n");
 });

@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readLogs } from "../crash/read-logs";
+import { until as untilHolds } from "../until";
 import { until } from "../crash/crowd";
 import { ResumingClient } from "../crash/resuming-client";
 import { ServerProcess } from "../crash/server-process";
@@ -46,7 +47,7 @@ class Cluster implements AsyncDisposable {
   async start(sources?: string): Promise<ServerProcess> {
     const server = this.#opened.use(new ServerProcess(this.#environment, sources));
     await server.start();
-    await untilAsync(async () => (await figure(server, 'parley_partitions{phase="owned"}')) > 0);
+    await untilHolds(async () => (await figure(server, 'parley_partitions{phase="owned"}')) > 0);
     return server;
   }
 
@@ -60,10 +61,6 @@ async function figure({ port }: ServerProcess, name: string): Promise<number> {
   const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
   const line = text.split("\n").find((each) => each.startsWith(`${name} `));
   return Number(line?.split(" ")[1] ?? 0);
-}
-
-async function untilAsync(holds: () => Promise<boolean>): Promise<void> {
-  while (!(await holds())) await Bun.sleep(20);
 }
 
 /** Everybody's phone, and the rooms that all of them are in. */

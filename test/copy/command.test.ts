@@ -5,7 +5,8 @@ import { existsSync } from "node:fs";
 import { Command } from "../server/command";
 import type { Finished } from "../server/command";
 import { describeWith, shareMongo } from "../services/services";
-import { CopyWorld, until } from "./world";
+import { until } from "../until";
+import { CopyWorld } from "./world";
 
 async function run(args: readonly string[], failpoints?: string): Promise<Finished> {
   await using command = new Command(args, failpoints === undefined ? {} : { PARLEY_FAILPOINTS: failpoints });

@@ -21,7 +21,8 @@ import { ServerWorld } from "../server/server-world";
 import { describeWith, shareMongo } from "../services/services";
 import { Busy } from "./busy";
 import type { Acked } from "./busy";
-import { CopyWorld, until } from "./world";
+import { until } from "../until";
+import { CopyWorld } from "./world";
 
 const ofPeople: ReadonlySet<TransferKind> = new Set(["users", "memberships", "devices", "feed"]);
 

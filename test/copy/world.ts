@@ -91,8 +91,3 @@ export async function linesOf(
 export function linesOfFile(file: string): Promise<readonly string[]> {
   return linesOf(openSqliteSource(file, "snapshot"));
 }
-
-/** Looks again and again until it holds; the test's own time-out bounds it. */
-export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await holds())) await Bun.sleep(5);
-}

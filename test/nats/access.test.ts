@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { describeWith, startNats, startNatsConfigured } from "../services/services";
 import type { Service } from "../services/services";
 import { account } from "./account";
-import { byte, NatsWorld, until } from "./world";
+import { until } from "../until";
+import { byte, NatsWorld } from "./world";
 
 const file = (name: string): string => join(import.meta.dir, "fixtures", name);
 

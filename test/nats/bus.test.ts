@@ -2,7 +2,8 @@
 import { expect, test } from "bun:test";
 import type { BusMessage } from "../../src/actors/bus";
 import { describeWith, shareNats } from "../services/services";
-import { byte, NatsWorld, until } from "./world";
+import { until } from "../until";
+import { byte, NatsWorld } from "./world";
 
 async function twoNodes() {
   const share = await shareNats();

@@ -4,7 +4,8 @@ import { Kvm } from "@nats-io/kv";
 import { connect } from "@nats-io/transport-node";
 import type { NatsNode } from "../../src/transport/nats";
 import { describeWith, startNatsCluster, wipeJetStream } from "../services/services";
-import { NatsWorld, Told, until } from "./world";
+import { until } from "../until";
+import { NatsWorld, Told } from "./world";
 
 /** Servers that lost one of them take some seconds to elect another leader. */
 const electionMs = 60_000;

@@ -2,7 +2,8 @@
 import { expect, test } from "bun:test";
 import { natsLimits } from "../../src/transport/nats-connection";
 import { describeWith, startNats } from "../services/services";
-import { byte, NatsWorld, until } from "./world";
+import { until } from "../until";
+import { byte, NatsWorld } from "./world";
 
 const patience = 5_000;
 

@@ -4,7 +4,8 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { describeWith, startNats, wipeJetStream } from "../services/services";
 import type { Service } from "../services/services";
-import { NatsWorld, Told, until } from "./world";
+import { until } from "../until";
+import { NatsWorld, Told } from "./world";
 
 const stream = "KV_parley-claims";
 

@@ -4,7 +4,8 @@ import { Kvm } from "@nats-io/kv";
 import { connect } from "@nats-io/transport-node";
 import type { KvWritten } from "../../src/actors/placement-kv";
 import { describeWith, shareNats } from "../services/services";
-import { NatsWorld, Told, until } from "./world";
+import { until } from "../until";
+import { NatsWorld, Told } from "./world";
 
 async function oneNode() {
   const share = await shareNats();

@@ -5,7 +5,8 @@ import type { ClusterNote } from "../../src/transport/cluster-note";
 import type { NatsNode } from "../../src/transport/nats";
 import { joinCluster, thisHost } from "../../src/transport/nats-cluster-note";
 import { describeWith, shareNats } from "../services/services";
-import { NatsWorld, Told, until } from "./world";
+import { until } from "../until";
+import { NatsWorld, Told } from "./world";
 
 const note: ClusterNote = { partitions: 256, storeKind: "sqlite", generation: "g1", host: "box/aa" };
 const elsewhere: ClusterNote = { ...note, host: "other/bb" };

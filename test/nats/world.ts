@@ -5,6 +5,7 @@ import type { KvWatch, KvWatcher } from "../../src/actors/placement-kv";
 import { openNats } from "../../src/transport/nats";
 import type { NatsNode } from "../../src/transport/nats";
 import type { NatsSettings } from "../../src/transport/nats-address";
+import { until } from "../until";
 
 /** As short a patience as a test that waits for a refusal has. */
 const startMs = 10_000;
@@ -96,11 +97,6 @@ export class Told implements KvWatcher {
     await until(() => told.isCurrent);
     return Object.assign(told, { watch });
   }
-}
-
-/** Looks again and again until it holds; the test's own time-out bounds it. */
-export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await holds())) await Bun.sleep(5);
 }
 
 /** One byte says enough. */
