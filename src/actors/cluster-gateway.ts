@@ -93,6 +93,7 @@ export class ClusterGateway implements Gateway, PartitionEvents {
     this.links = new NodeLinks({
       ...options,
       owned: () => this.owner.list(),
+      taken: () => this.owner.taken(),
       heard: (from, owned) => this.#registrar.heard(from, owned),
       gap: (from) => {
         this.#registrar.gap(from);

@@ -48,13 +48,17 @@ export class InterestOwner {
     return this.#partitions.get(partition)?.epoch ?? 0;
   }
 
-  /**
-   * What this node says it owns. What was taken from it stays among that, under the epoch it had: it is another's by a newer one,
-   * and whoever hears of that knows that this node did not give it up in order.
-   */
+  /** What is owned here now. */
   list(): readonly (readonly [partition: number, epoch: Epoch])[] {
-    const served = [...this.#partitions].map(([partition, { epoch }]) => [partition, epoch] as const);
-    return [...served, ...this.#taken];
+    return [...this.#partitions].map(([partition, { epoch }]) => [partition, epoch] as const);
+  }
+
+  /**
+   * What was taken from here, under the epoch it had: it is another's by a newer one, and whoever hears of both knows that this node
+   * did not give it up in order.
+   */
+  taken(): readonly (readonly [partition: number, epoch: Epoch])[] {
+    return [...this.#taken];
   }
 
   /** The partition is served here from now on; nobody is registered with it yet. */

@@ -19,7 +19,7 @@ class World {
     loses: (_from, _to, subject) => this.loses(subject),
   });
 
-  node(name: string, owned: readonly Owned[] = []) {
+  node(name: string, owned: readonly Owned[] = [], taken: readonly Owned[] = []) {
     const bus: MemoryBus = this.net.join(name);
     const metered: string[] = [];
     const notes: string[] = [];
@@ -29,6 +29,7 @@ class World {
       clock: this.clock,
       meter: notedMeter(metered),
       owned: () => owned,
+      taken: () => taken,
       heard: (from, list) => void notes.push(`${from} owns ${list.map(([partition]) => partition).join(" ")}`),
       gap: (from) => void notes.push(`gap of ${from}`),
       silent: (from) => void notes.push(`${from} is silent`),
@@ -69,6 +70,14 @@ test("what is sent in one turn is one message to a node, and one to all where ha
   expect(b.items.sort()).toEqual(["1 of a", "2 of a", "3 of a to all"]);
   expect(c.items).toEqual(["3 of a to all"]);
   expect(a.metered.sort()).toEqual(["fannedOut all", "fannedOut node"]);
+});
+
+test("what was taken from a node is told beside what it owns", () => {
+  const world = new World();
+  world.node("a", [[7, 3]], [[8, 1]]);
+  const b = world.node("b");
+  world.pass(linkTimes.beatMs + 10);
+  expect(b.notes.at(-1)).toBe("a owns 7 8");
 });
 
 test("a beat says what a node owns; news of it do not wait for the next one", () => {

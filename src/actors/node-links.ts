@@ -47,7 +47,9 @@ export interface NodeLinksOptions {
   readonly meter: InterestMeter;
   /** What this node owns now. */
   readonly owned: () => readonly Owned[];
-  /** Another node said what it owns, after what it had sent until then. */
+  /** What was taken from it, under the epochs it had. */
+  readonly taken: () => readonly Owned[];
+  /** Another node said what it owns and what was taken from it, after what it had sent until then. */
   readonly heard: (from: Incarnation, owned: readonly Owned[]) => void;
   /** Items of that node may be missing here. */
   readonly gap: (from: Incarnation) => void;
@@ -225,11 +227,11 @@ export class NodeLinks {
 
   #beat(): void {
     if (this.#stopped) return;
-    const { self, bus, owned, clock } = this.#options;
+    const { self, bus, owned, taken, clock } = this.#options;
     this.flush();
     this.#beatAt = clock.monotonic();
     const numbers = [...this.#out].map(([node, { number }]) => [node, number]);
-    bus.publish("gw.all", encode(["beat", self, this.#common.number, numbers, owned()]));
+    bus.publish("gw.all", encode(["beat", self, this.#common.number, numbers, owned(), taken()]));
   }
 
   #noteSilent(): void {
@@ -310,12 +312,12 @@ export class NodeLinks {
     }
   }
 
-  #takeBeat([common, numbers, owned]: readonly unknown[], from: Incarnation): void {
+  #takeBeat([common, numbers, owned, taken = []]: readonly unknown[], from: Incarnation): void {
     const { self, heard } = this.#options;
     const mine = arrayOf(numbers).find((one) => arrayOf(one)[0] === self);
     const direct = mine === undefined ? null : integerOf(arrayOf(mine)[1]);
     const all = integerOf(common);
-    const list = arrayOf(owned).map((one): Owned => {
+    const list = [...arrayOf(owned), ...arrayOf(taken)].map((one): Owned => {
       const [partition, epoch] = arrayOf(one);
       return [integerOf(partition), integerOf(epoch)];
     });
