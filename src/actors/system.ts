@@ -26,7 +26,7 @@ const drainRetryMs = 20;
 /** How often a partition's release does: somebody waits for its next owner. */
 const releaseRetryMs = 5;
 /** Answers held while it is in doubt whether this node owns their actors, and how often they are looked at. */
-const held = { most: 10_000, lookMs: 20 } as const;
+const held = { most: 4_000, lookMs: 20 } as const;
 /** Passivations begun by one sweep, for each kind: their commits share few transactions, and sends go on between. */
 const sweepPassivationsMax = 500;
 /** Ended activations remembered, for each kind. */
