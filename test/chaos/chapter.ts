@@ -55,6 +55,8 @@ export interface ChapterOutcome {
   readonly acked: number;
   readonly marked: number;
   readonly received: number;
+  /** Read marks that were pushed below what their device had, which the protocol tells clients to leave out. */
+  readonly lateMarks: number;
   readonly played: readonly Played[];
   readonly memoryMib: number;
 }
@@ -88,6 +90,7 @@ export async function playChapter(plan: ChapterPlan): Promise<ChapterOutcome> {
     acked: count(events, "ack"),
     marked: count(events, "readack"),
     received: count(events, "recv"),
+    lateMarks: company.clients.reduce((sum, client) => sum + client.lateMarks, 0),
     played,
     memoryMib: events.reduce((most, event) => (event.e === "memory" ? Math.max(most, event.mib) : most), 0),
   };

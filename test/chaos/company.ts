@@ -185,6 +185,7 @@ export class Company {
       token: this.token(user),
       recorder: this.#recorder,
       sendItems: bulkMax,
+      ignoresLateMarks: true,
       deadlineMs: this.#pace.deadlineMs,
       comeBackMs: () => this.#random.between(20, 300),
       ...(this.#random.chance(capableChance) ? { capabilities: resyncing } : {}),

@@ -24,6 +24,8 @@ export interface ChaosOutcome {
   readonly acked: number;
   readonly marked: number;
   readonly received: number;
+  /** Pushed below what the device had; clients leave such a mark out. */
+  readonly lateCursorPushes: number;
   /** Plays by name. */
   readonly faults: Readonly<Record<string, number>>;
   readonly faultsPlayed: number;
@@ -121,6 +123,7 @@ function findingsOf(
     acked: sum(({ acked }) => acked),
     marked: sum(({ marked }) => marked),
     received: sum(({ received }) => received),
+    lateCursorPushes: sum(({ lateMarks }) => lateMarks),
     faults: Object.fromEntries([...byName].sort().map(([name, plays]) => [name, plays.length])),
     faultsPlayed: played.length,
     violations: violations.length,

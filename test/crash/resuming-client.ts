@@ -24,6 +24,8 @@ export interface ClientSetup {
   /** As in {@link OpenOptions}. */
   readonly deadlineMs?: number;
   readonly capabilities?: readonly string[];
+  /** Whether a pushed read mark below one it has is left out, as the protocol says: where nodes push, one may come late. */
+  readonly ignoresLateMarks?: boolean;
 }
 
 /** One conversation as this client knows it. */
@@ -65,6 +67,8 @@ export class ResumingClient {
   readonly known = new Map<string, Known>();
   /** Sends acknowledged so far, in order. */
   readonly acknowledged: Acknowledged[] = [];
+  /** Read marks that were pushed and left out, see {@link ClientSetup.ignoresLateMarks}. */
+  lateMarks = 0;
   readonly #outbox = new Map<string, Queued[]>();
   readonly #sending = new Set<string>();
   readonly #waiting = new Map<string, Waiting>();
@@ -247,9 +251,10 @@ export class ResumingClient {
     if (name === "entries") this.#takeEntries(args[0] as string, args[1] as readonly EntryTuple[]);
     if (name === "row") this.#takeRow(args[0] as RowTuple);
     if (name === "cursor") {
-      const [conv, mark] = args as [string, MarkTuple];
-      recorder.readPushed(device, user, conv, mark[0]);
-      this.#sawCursor(conv, mark[0]);
+      const [conv, [seq]] = args as [string, MarkTuple];
+      if (this.setup.ignoresLateMarks && seq < this.#meet(conv).cursor) this.lateMarks++;
+      else recorder.readPushed(device, user, conv, seq);
+      this.#sawCursor(conv, seq);
     }
     if (name === "feed") this.#takeFeed(args[0] as readonly FeedTuple[], args[1] as readonly RowTuple[]);
   }
