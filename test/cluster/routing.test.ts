@@ -1,7 +1,10 @@
 import { expect, test } from "bun:test";
+import { allPartitions } from "../../src/actors/local-placement";
 import type { Results } from "../../src/protocol/operations";
+import type { RunningServer } from "../../src/server";
 import { describeWith } from "../services/services";
 import type { RawClient } from "../socket/raw-client";
+import { until } from "../until";
 import { ClusterWorld } from "./cluster-world";
 
 /** Several nodes begin and end, and a cluster settles for a second before partitions move. */
@@ -33,6 +36,23 @@ describeWith("nats", "requests across nodes", () => {
           code: "no_access",
         });
       }
+    },
+    timeoutMs,
+  );
+
+  test(
+    "what was open as its node lost a partition is opened and closed again though the partition comes back at once",
+    async () => {
+      await using world = await ClusterWorld.open(0);
+      for (let at = 0; at < 2; at++) await world.start({ PARLEY_ACTORS_IDLE_MS: "1000" });
+      const ann = await world.signIn(0, "ann");
+      for (let at = 0; at < many; at++) await create(ann, at, []);
+      const { store } = world.nodes[0] as RunningServer;
+      const open = (): Promise<readonly string[]> => store.listOpen(allPartitions, null, many);
+      expect(await open()).not.toEqual([]);
+      // Newer epochs than all nodes have: each finds itself fenced, drops what it serves, and takes it anew.
+      await store.claim(allPartitions);
+      await until(async () => (await open()).length === 0);
     },
     timeoutMs,
   );
