@@ -47,7 +47,7 @@ export interface RunningActors {
   /** This server's part in a cluster; null: it is alone. */
   readonly node: ClusterNode | null;
   stats(): SystemStats;
-  /** Ends well what is active, in a cluster after giving its partitions away. Called once, before `stop`. */
+  /** Ends well what is active; in a cluster that is what the node could not give away before. Called once, before `stop`. */
   drain(deadlineMs: number): Promise<DrainReport>;
   /** Ends everything. Idempotent. */
   stop(): void;

@@ -23,8 +23,6 @@ import type { ActorSystem, DrainReport, SystemOptions, SystemStats } from "./sys
 
 /** Partitions taken within this time of each other are looked through together, milliseconds. */
 const gatherMs = 25;
-/** The share of a drain's time in which partitions are given away; the rest is for what stays. */
-const handOverShare = 0.7;
 
 /** What a node is made of. */
 export interface ClusterNodeOptions extends Omit<SystemOptions, "placement" | "route"> {
@@ -161,12 +159,10 @@ export class ClusterNode implements Router, Placement, PlacementView {
     cancel();
   }
 
-  /** Gives everything away, then passivates what is left. {@link ClusterNode.stop} comes after it. Called once. */
-  async drain(deadlineMs: number): Promise<DrainReport> {
+  /** Passivates what is still here after {@link ClusterNode.handOver}. {@link ClusterNode.stop} comes after it. Called once. */
+  drain(deadlineMs: number): Promise<DrainReport> {
     this.#stopReopening.abort();
-    const beganAt = this.#clock.monotonic();
-    await this.handOver(deadlineMs * handOverShare);
-    return this.#system.drain(deadlineMs - (this.#clock.monotonic() - beganAt));
+    return this.#system.drain(deadlineMs);
   }
 
   /** Ends everything at once and owns nothing any more. Idempotent. */
