@@ -96,16 +96,14 @@ export async function shareNats(): Promise<Share> {
  */
 export function describeWith(needed: Needed | readonly Needed[], title: string, suite: () => void): void {
   const names = typeof needed === "string" ? [needed] : needed;
-  const reason = names.map(whyNot).find((each) => each !== null) ?? null;
-  describeUnless(reason, title, () => {
-    holdShared(names);
-    suite();
-  });
-}
-
-/** As {@link describeWith}, for a suite that stands on something else: `reason` says why that cannot be had; null: it can. */
-export function describeUnless(reason: string | null, title: string, suite: () => void): void {
-  if (reason === null) return void describe(title, suite);
+  const reason = names.map(whyNot).find((each) => each !== null);
+  if (reason === undefined) {
+    describe(title, () => {
+      holdShared(names);
+      suite();
+    });
+    return;
+  }
   if (process.env["CI"] === "true") {
     test(title, () => {
       throw new Error(`this suite cannot run: ${reason}`);
