@@ -14,7 +14,7 @@ import type {
 } from "./placement-events";
 import { PlacementLease } from "./placement-lease";
 import { PlacementMembers } from "./placement-members";
-import { sharesOf } from "./placement-shares";
+import { Shares } from "./placement-shares";
 import type { Incarnation } from "./placement-shares";
 import { countPhases, PlacementSlot } from "./placement-slot";
 import type { Phase } from "./placement-slot";
@@ -44,6 +44,7 @@ export class PlacementNode {
   readonly #lease: PlacementLease;
   readonly #members: PlacementMembers;
   readonly #store: PlacementAudit;
+  readonly #shares = new Shares();
   #commands: PlacementCommand[] = [];
   #dirty = true;
   #draining = false;
@@ -249,7 +250,7 @@ export class PlacementNode {
   }
 
   #place(now: number): void {
-    const shares = sharesOf(this.#candidates(now), this.#holders());
+    const shares = this.#shares.of(this.#candidates(now), this.#holders());
     let claims = this.#count((slot) => slot.isClaiming);
     let handOffs = this.#count(({ phase }) => phase === "releasing" || phase === "released");
     const handOffsMax = this.#handOffsMax(shares, now);
@@ -387,7 +388,9 @@ export class PlacementNode {
   }
 }
 
-/** Whether it is what comes four times a second where all is well. */
+/** Whether it changes nothing that the next tick in its time would not see: what comes four times a second where all is well. */
 function isRoutine(event: PlacementEvent): boolean {
+  // Whoever asks in vain says so again and again: what follows from it has been done, and a crowd of them must not cost a look each.
+  if (event.type === "unreachable" || event.type === "suspected") return true;
   return event.type === "audited" && event.lost?.length === 0;
 }

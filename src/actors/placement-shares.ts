@@ -31,6 +31,26 @@ export function sharesOf(
   return shares;
 }
 
+/** The shares of the same members and holders are worked out once: they are asked for ten times a second, and change seldom. */
+export class Shares {
+  #members: readonly Incarnation[] = [];
+  #holders: readonly (Incarnation | null)[] = [];
+  #last: readonly (Incarnation | null)[] | null = null;
+
+  /** As {@link sharesOf}. */
+  of(members: readonly Incarnation[], holders: readonly (Incarnation | null)[]): readonly (Incarnation | null)[] {
+    if (this.#last !== null && same(members, this.#members) && same(holders, this.#holders)) return this.#last;
+    this.#members = members;
+    this.#holders = holders;
+    this.#last = sharesOf(members, holders);
+    return this.#last;
+  }
+}
+
+function same(one: readonly unknown[], other: readonly unknown[]): boolean {
+  return one.length === other.length && one.every((item, at) => item === other[at]);
+}
+
 /** Whoever holds most is granted what remains of the division, so that as little as possible has to move. */
 function quotasOf(held: ReadonlyMap<Incarnation, readonly number[]>, partitions: number): Map<Incarnation, number> {
   const floor = Math.floor(partitions / held.size);

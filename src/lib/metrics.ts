@@ -81,10 +81,15 @@ export function createMetrics(): Metrics {
     new Counter({ name: `parley_${name}`, help, labelNames, registers: [registry] });
   const histogram = (name: string, help: string, buckets: number[], ...labelNames: string[]) =>
     new Histogram({ name: `parley_${name}`, help, buckets, labelNames, registers: [registry] });
+  // What all gauges of one exposition are read from is counted once for them.
+  let now: GaugeValues | null = null;
   return {
     contentType: registry.contentType,
-    expose: () => registry.metrics(),
-    observeGauges: (read) => registerGauges(registry, read),
+    expose() {
+      now = null;
+      return registry.metrics();
+    },
+    observeGauges: (read) => registerGauges(registry, () => (now ??= read())),
     ...sessionMetrics(counter, histogram),
     ...storeMetrics(counter, histogram),
     ...processMetrics(counter, histogram),
