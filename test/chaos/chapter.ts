@@ -62,7 +62,7 @@ export interface ChapterOutcome {
 }
 
 const lookEveryMs = 50;
-const betweenMs = [200, 1_500] as const;
+const betweenMs = [100, 800] as const;
 const newDeviceChance = 0.2;
 
 /** Plays a chapter to its end, on a cluster that is whole before and behind it. */

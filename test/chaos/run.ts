@@ -14,7 +14,7 @@ import type { ChaosPlan } from "./plan";
 import { Schedule } from "./schedule";
 
 /** What is promised after healing, on a machine of two busy cores. */
-const limits: Limits = { recoveryMs: 30_000, settleMs: 90_000, memoryMib: 768 };
+const limits: Limits = { recoveryMs: 60_000, settleMs: 90_000, memoryMib: 768 };
 
 /** Violations of one chapter that are printed. */
 const toldMax = 20;

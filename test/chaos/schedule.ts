@@ -17,7 +17,7 @@ export interface Due {
 }
 
 /** How often a second fault begins while the first one lasts. */
-const togetherChance = 0.35;
+const togetherChance = 0.6;
 
 /** The faults of one run, in an order that the seed decides. */
 export class Schedule {
