@@ -68,7 +68,15 @@ async function inbox() {
   await made.subscribe(partition, 1);
   const answers: string[] = [];
   const send = async (name: string, given: Partial<NodeRequest> = {}): Promise<void> => {
-    const request = { caller: "them", connection: 1, timeoutMs: 5000, message: name, number: 1, ...given };
+    const request = {
+      caller: "them",
+      connection: 1,
+      timeoutMs: 5000,
+      message: name,
+      number: 1,
+      sentAt: null,
+      ...given,
+    };
     handle({
       bytes: encodeRequest({ kind: "conversation", key: "a", ...request }),
       answer(bytes) {
@@ -111,6 +119,18 @@ test("other asks, of the same caller or of another with the same number, are han
   await send("of an older release", { number: 0 });
   await send("of an older release", { number: 0 });
   expect(received).toEqual(["first", "second", "third", "of an older release", "of an older release"]);
+});
+
+test("what was under way for longer than its caller waits is not done: it was repeated elsewhere, and answered otherwise", async () => {
+  const { clock, send, received, ignored } = await inbox();
+  await send("in time", { sentAt: 100, number: 1 });
+  clock.advance(6_000);
+  await send("held back", { sentAt: 200, number: 2 });
+  await send("held back too, over another connection", { sentAt: 900, number: 3, connection: 2 });
+  await send("slow, but waited for", { sentAt: 1_500, number: 4, connection: 2 });
+  await send("of a release that does not say", { number: 5, connection: 2 });
+  expect(received).toEqual(["in time", "slow, but waited for", "of a release that does not say"]);
+  expect(ignored).toEqual(["late", "late"]);
 });
 
 test("an ask that ends with the partition is not waited for by its repetition", async () => {

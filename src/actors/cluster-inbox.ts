@@ -7,6 +7,7 @@ import type { Epoch } from "../protocol/ids";
 import type { Bus, BusMessage, BusSubscription } from "./bus";
 import type { PlacementHost } from "./cluster-placement";
 import { subjectOf } from "./cluster-lane";
+import { CallerDelays } from "./late-requests";
 import { decodeRequest, encodeFailure, encodeValue } from "./node-wire";
 import type { NodeRequest } from "./node-wire";
 import { NotHere } from "./not-here";
@@ -24,6 +25,12 @@ const times = {
 
 /** Callers whose connections are remembered. */
 const callersMax = 10_000;
+
+/** A node that asks: its newest connection, and how late what it sends comes. */
+interface Caller {
+  readonly connection: number;
+  readonly delays: CallerDelays;
+}
 
 /** Who else hears of a partition's life on this node. */
 export interface PartitionListener {
@@ -64,8 +71,8 @@ export interface ClusterInboxOptions {
 export class ClusterInbox implements PlacementHost {
   readonly #options: ClusterInboxOptions;
   readonly #subscriptions = new Map<number, BusSubscription>();
-  /** The newest connection of each caller that was heard; the one heard longest ago is forgotten first. */
-  readonly #connections = new Map<Incarnation, number>();
+  /** Callers that were heard; the one whose connection is the oldest is forgotten first. */
+  readonly #callers = new Map<Incarnation, Caller>();
   readonly #dropped = new Set<number>();
   /** Asks being handled, by caller and number, with the last attempt that was heard: its caller listens for that one's answer. */
   readonly #handling = new Map<string, BusMessage>();
@@ -148,7 +155,7 @@ export class ClusterInbox implements PlacementHost {
       meter.ignored("malformed");
       return message.answer(notUnderstood);
     }
-    if (!this.#isCurrent(request.caller, request.connection)) return meter.ignored("late");
+    if (this.#isLate(request)) return meter.ignored("late");
     const { kind, key, timeoutMs } = request;
     if (epochOf(partition) === null) return message.answer(notServed);
     if (timeoutMs <= 0) return system.tell(kind, key, request.message, partition);
@@ -176,18 +183,27 @@ export class ClusterInbox implements PlacementHost {
     };
   }
 
-  /** What a caller sent over an older connection than it has used since may be a repetition that comes too late. */
-  #isCurrent(caller: Incarnation, connection: number): boolean {
-    const seen = this.#connections.get(caller);
-    if (seen === connection) return true;
-    if (seen !== undefined && seen > connection) return false;
-    this.#connections.delete(caller);
-    this.#connections.set(caller, connection);
-    if (this.#connections.size > callersMax) {
-      const [oldest] = this.#connections.keys();
-      if (oldest !== undefined) this.#connections.delete(oldest);
+  /**
+   * What a caller sent over an older connection than it has used since may be a repetition that comes too late; and what was under way
+   * for longer than the caller waits was repeated elsewhere, perhaps, and answered otherwise.
+   */
+  #isLate({ caller, connection, sentAt, timeoutMs }: NodeRequest): boolean {
+    const { delays, connection: newest } = this.#callerOf(caller, connection);
+    if (connection < newest) return true;
+    return sentAt !== null && delays.of(sentAt, this.#options.clock.monotonic()) > timeoutMs && timeoutMs > 0;
+  }
+
+  #callerOf(name: Incarnation, connection: number): Caller {
+    const known = this.#callers.get(name);
+    if (known && known.connection >= connection) return known;
+    const caller = { connection, delays: known?.delays ?? new CallerDelays() };
+    this.#callers.delete(name);
+    this.#callers.set(name, caller);
+    if (this.#callers.size > callersMax) {
+      const [oldest] = this.#callers.keys();
+      if (oldest !== undefined) this.#callers.delete(oldest);
     }
-    return true;
+    return caller;
   }
 }
 

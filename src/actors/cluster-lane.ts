@@ -262,12 +262,13 @@ class Flight {
   }
 
   #askOwner(leftMs: number): void {
-    const { bus, self: caller } = this.#options;
+    const { bus, self: caller, clock } = this.#options;
     const { kind, key, message, partition, number } = this.#ask;
+    const through = { caller, connection: bus.connection, sentAt: clock.monotonic() };
     const mine = this.#attempts;
     let bytes: Uint8Array;
     try {
-      bytes = encodeRequest({ kind, key, caller, connection: bus.connection, timeoutMs: leftMs, message, number });
+      bytes = encodeRequest({ kind, key, ...through, timeoutMs: leftMs, message, number });
     } catch (thrown) {
       return this.#fail(toAppError(thrown));
     }

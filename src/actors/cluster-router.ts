@@ -53,7 +53,7 @@ export class ClusterRouter implements Router {
     if (this.#serves(partition)) return system.tell(kind, key, message, partition);
     const owner = placement.ownerOf(partition);
     const { connection: through } = bus;
-    const request = { kind, key, caller: self, connection: through, timeoutMs: 0, message, number: 0 };
+    const request = { kind, key, caller: self, connection: through, timeoutMs: 0, message, number: 0, sentAt: null };
     const sent = owner !== null && owner !== self && bus.publish(subjectOf(partition), encodeRequest(request));
     if (!sent) meter.tellLost();
   }

@@ -25,22 +25,27 @@ export interface NodeRequest {
   readonly message: unknown;
   /** The same for every attempt at one ask, and no other of the caller's; 0: one that nobody repeats by number. */
   readonly number: number;
+  /** By the caller's monotonic clock, milliseconds; null: it did not say. */
+  readonly sentAt: number | null;
 }
 
 /** Encodes a request. */
-export function encodeRequest({ kind, key, caller, connection, timeoutMs, message, number }: NodeRequest): Uint8Array {
-  return encode([version, kinds.indexOf(kind), key, caller, connection, Math.ceil(timeoutMs), message, number]);
+export function encodeRequest(request: NodeRequest): Uint8Array {
+  const { kind, key, caller, connection, timeoutMs, message, number, sentAt } = request;
+  const at = sentAt === null ? null : Math.floor(sentAt);
+  return encode([version, kinds.indexOf(kind), key, caller, connection, Math.ceil(timeoutMs), message, number, at]);
 }
 
 /** Null for what is no request of this version. Never throws. */
 export function decodeRequest(bytes: Uint8Array): NodeRequest | null {
   const parts = decodeArray(bytes);
   if (parts === null) return null;
-  const [spoken, kindAt, key, caller, connection, timeoutMs, message, number = 0] = parts;
+  const [spoken, kindAt, key, caller, connection, timeoutMs, message, number = 0, sentAt = null] = parts;
   const kind = kinds[kindAt as number];
   if (spoken !== version || kind === undefined || typeof key !== "string" || typeof caller !== "string") return null;
   if (typeof connection !== "number" || typeof timeoutMs !== "number" || typeof number !== "number") return null;
-  return { kind, key, caller, connection, timeoutMs, message, number };
+  if (sentAt !== null && typeof sentAt !== "number") return null;
+  return { kind, key, caller, connection, timeoutMs, message, number, sentAt };
 }
 
 /** Forms of an answer, by its first item. */
