@@ -20,7 +20,7 @@ export interface Pace {
 }
 
 /** For a store that keeps up with anything that a laptop's crowd asks for. */
-export const briskPace: Pace = { rate: 800, people: 12, queuedMax: 1_024, deadlineMs: 4_000 };
+export const briskPace: Pace = { rate: 800, people: 12, queuedMax: 1_024, deadlineMs: 6_500 };
 /** For a database that reads a whole collection to find a row. */
 export const slowPace: Pace = { rate: 15, people: 6, queuedMax: 64, deadlineMs: 12_000 };
 
