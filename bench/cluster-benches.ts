@@ -20,6 +20,8 @@ const drains = 9;
 const seconds = 8;
 /** As much as leaves both cores of a small machine some rest, generator and NATS included. */
 const sendsPerSecond = 2000;
+const stormSessions = 10_000;
+const stormDeadlineSeconds = 90;
 
 /** The longest stall of any sender after a `kill -9` of a node, over many of them: median and worst. */
 export async function benchFailover(say: Say): Promise<readonly Figure[]> {
@@ -122,35 +124,53 @@ async function onCluster(
   return { outcomes, natsUs };
 }
 
-/** 10,000 sessions on three nodes; the one that has half of them is killed. */
+/**
+ * 10,000 sessions on three nodes; the one that has half of them is killed. Memory is compared with that of two nodes that took
+ * the same sessions one after the other.
+ */
 export async function benchStorm(say: Say): Promise<readonly Figure[]> {
-  const sessions = 10_000;
   using folder = temporaryFolder();
-  await makePeople(folder.path, sessions, say);
-  await using cluster = await BenchCluster.start(nodes, folder.path);
+  await makePeople(folder.path, stormSessions, say);
+  const calm = await stormOn(2, folder.path, 0, say);
+  const { before, peak, end } = await stormOn(nodes, folder.path, stormDeadlineSeconds, say);
+  if (end === null || end.faults > 0) throw new Error(`not everybody came back without a gap: ${JSON.stringify(end)}`);
+  const load = `${stormSessions} sessions, ${end.cutOff} of them cut off`;
+  const half = `${load}; ${before.toFixed(0)} MB before it, with half as many on the node`;
+  return [
+    figure("storm", { ours: end.seconds, p99Ms: end.p99Ms, load }),
+    figure("storm-memory", { ours: peak, baseline: calm.before, load: half }),
+  ];
+}
+
+/** Memory of the largest node but the first, MB: once all sessions are there, and at most until it is over. */
+interface StormFound {
+  readonly before: number;
+  readonly peak: number;
+  readonly end: StormReport | null;
+}
+
+/** @param deadlineSeconds how long the storm may take that follows the first node's death; 0: it lives on */
+async function stormOn(count: number, dataDir: string, deadlineSeconds: number, say: Say): Promise<StormFound> {
+  await using cluster = await BenchCluster.start(count, dataDir);
   const { target } = cluster;
-  const survivors = (target.nodes ?? []).slice(1).map(({ pid }) => pid);
-  const memory = (): number => Math.max(...survivors.map((pid) => residentKb(pid))) / 1024;
+  const others = (target.nodes ?? []).slice(1).map(({ pid }) => pid);
+  const memory = (): number => Math.max(...others.map((pid) => residentKb(pid))) / 1024;
   const found: { before: number; peak: number; end: StormReport | null } = { before: 0, peak: 0, end: null };
   const watch = setInterval(() => {
     if (found.before > 0) found.peak = Math.max(found.peak, memory());
   }, 100);
-  const plan = { kind: "storm", target, sessions, prefix: "p", rate: 20, deadlineSeconds: 90 } as const;
+  const plan = { kind: "storm", target, sessions: stormSessions, prefix: "p", rate: 20, deadlineSeconds } as const;
   await generate(plan, (value) => {
     const report = value as StormReport;
-    say(JSON.stringify(report));
-    if (report.stage === "steady") {
+    say(`${count} nodes: ${JSON.stringify(report)}`);
+    if (report.stage === "over") found.end = report;
+    else {
       found.before = memory();
-      void cluster.kill(0);
-    } else found.end = report;
+      if (deadlineSeconds > 0) void cluster.kill(0);
+    }
   }).finally(() => clearInterval(watch));
-  const { end } = found;
-  if (end === null || end.faults > 0) throw new Error(`not everybody came back without a gap: ${JSON.stringify(end)}`);
-  const load = `${sessions} sessions, ${end.cutOff} of them cut off`;
-  return [
-    figure("storm", { ours: end.seconds, p99Ms: end.p99Ms, load }),
-    figure("storm-memory", { ours: found.peak, baseline: found.before, load }),
-  ];
+  say(`${count} nodes: ${found.before.toFixed(0)} MB, then ${found.peak.toFixed(0)} MB at most`);
+  return found;
 }
 
 /** What the longest wait is while nothing happens, mostly. */
