@@ -10,6 +10,17 @@ import { createActorSystem } from "./system";
 
 const partition = partitionOf("conversation", "a");
 
+const usual: NodeRequest = {
+  kind: "conversation",
+  key: "a",
+  caller: "them",
+  connection: 1,
+  timeoutMs: 5000,
+  message: "",
+  number: 1,
+  sentAt: null,
+};
+
 /** An inbox that serves the partition of actor `a`, which answers when the test says so. */
 async function inbox() {
   const clock = new VirtualClock();
@@ -68,17 +79,8 @@ async function inbox() {
   await made.subscribe(partition, 1);
   const answers: string[] = [];
   const send = async (name: string, given: Partial<NodeRequest> = {}): Promise<void> => {
-    const request = {
-      caller: "them",
-      connection: 1,
-      timeoutMs: 5000,
-      message: name,
-      number: 1,
-      sentAt: null,
-      ...given,
-    };
     handle({
-      bytes: encodeRequest({ kind: "conversation", key: "a", ...request }),
+      bytes: encodeRequest({ ...usual, message: name, ...given }),
       answer(bytes) {
         const answer = decodeAnswer(bytes);
         answers.push(`${name}: ${answer.ok ? String(answer.value) : answer.error.code}`);

@@ -31,24 +31,57 @@ export async function readLogs(
   const logs = new Map<string, readonly LogEntry[]>();
   for (const client of crowd.clients) {
     const { user, device } = client.setup;
-    const connection = await Connection.open(server.url, server.token(user), "auditor", () => undefined);
+    const auditor = new Auditor(server, user);
     const asked = recorder.marksNow();
-    const rows = await readRows(connection);
+    const rows = await readRows(auditor);
     for (const row of rows) {
       const [conv, , [, [joinSeq]], , , [cursorSeq], , unread] = row;
       recorder.readAnswered("auditor", user, conv, cursorSeq, asked);
-      const log = logs.get(conv) ?? (await readLog(connection, conv, recorder, await readEpochs(conv)));
+      const log = logs.get(conv) ?? (await readLog(auditor, conv, recorder, await readEpochs(conv)));
       logs.set(conv, log);
       const base = Math.max(cursorSeq, joinSeq);
       const oracle = log.filter((entry) => entry.counts && entry.seq > base && entry.sender !== user).length;
       recorder.unread(`${user}/${device}`, conv, { server: unread, client: client.unread(conv), oracle });
     }
-    connection.close();
+    auditor.close();
+  }
+}
+
+/** Who asks for what is left: a connection that knows nothing, or the tests' own. */
+export interface Asker {
+  ask: Connection["ask"];
+}
+
+/** Connects when it has something to ask, and again where its connection was ended: a node may send anybody away. */
+class Auditor implements Asker {
+  readonly #server: AuditedServer;
+  readonly #user: string;
+  #connection: Connection | null = null;
+
+  constructor(server: AuditedServer, user: string) {
+    this.#server = server;
+    this.#user = user;
+  }
+
+  readonly ask: Connection["ask"] = async (operation, args) => {
+    const { url } = this.#server;
+    this.#connection ??= await Connection.open(url, this.#server.token(this.#user), "auditor", () => undefined);
+    try {
+      return await this.#connection.ask(operation, args);
+    } catch (error) {
+      if (error instanceof Refused && error.code === "connection_lost") this.close();
+      throw error;
+    }
+  };
+
+  close(): void {
+    this.#connection?.close();
+    this.#connection = null;
   }
 }
 
 /** All rows of a person, once none of them is said to be pending. */
-async function readRows(connection: Connection): Promise<Results["sync"][1]> {
+async function readRows(connection: Asker): Promise<Results["sync"][1]> {
   const deadline = performance.now() + patienceMs;
   for (;;) {
     const [, rows, next, , pending] = await patiently(() => connection.ask("sync", [null, []]));
@@ -65,7 +98,7 @@ async function patiently<T>(ask: () => Promise<T>): Promise<T> {
     try {
       return await ask();
     } catch (error) {
-      const later = error instanceof Refused && error.outcome !== "final" && error.code !== "connection_lost";
+      const later = error instanceof Refused && error.outcome !== "final";
       if (!later || performance.now() > deadline) throw error;
     }
     await Bun.sleep(retryMs);
@@ -80,7 +113,7 @@ interface LogEntry {
 
 /** Reads one whole log, and tells the recorder. */
 export async function readLog(
-  connection: Connection,
+  connection: Asker,
   conv: string,
   recorder: Recorder,
   epochs: ReadonlyMap<number, number>,
