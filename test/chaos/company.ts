@@ -31,6 +31,8 @@ const bulkMax = 256;
 /** Rooms of up to this many people get bulk. */
 const bulkPeople = 3;
 const meanBurst = 14;
+/** Marks and repetitions of one device that wait for their answers, at most. */
+const waitingMax = 8;
 /** That a device names the capability to be asked to sync again. */
 const capableChance = 0.7;
 
@@ -62,6 +64,8 @@ export class Company {
   readonly #people: readonly string[];
   readonly #rooms: Room[] = [];
   readonly #busy = new Set<Promise<unknown>>();
+  /** Marks and repetitions that wait for their answer, by client. */
+  readonly #waiting = new Map<ResumingClient, number>();
   #serial = 0;
   #talking = false;
   #talk: Promise<unknown> = Promise.resolve();
@@ -143,7 +147,7 @@ export class Company {
     client.start();
     await until("a new device is online", () => client.online);
     this.clients.push(client);
-    if (this.#talking) this.#keep(this.#chat(client));
+    if (this.#talking) this.#talk = Promise.all([this.#talk, this.#chat(client)]);
   }
 
   /** Nobody begins anything new; resolves once what each of them was doing is done. */
@@ -251,17 +255,26 @@ export class Company {
     const position = client.known.get(conv)?.position ?? 0;
     if (position === 0) return;
     const lower = this.#random.between(1, position);
-    this.#keep(Promise.all([client.markRead(conv, position), client.markRead(conv, lower)]));
+    this.#keep(client, () => Promise.all([client.markRead(conv, position), client.markRead(conv, lower)]));
   }
 
   #repeat(client: ResumingClient): void {
     const some = client.acknowledged;
-    if (some.length > 0) this.#keep(client.repeat(this.#random.pick(some)));
+    if (some.length > 0) this.#keep(client, () => client.repeat(this.#random.pick(some)));
   }
 
-  /** Keeps count of what is under way. That somebody is no member just now is expected. */
-  #keep(done: Promise<unknown>): void {
-    const kept = this.#expected(done, "no_access").finally(() => this.#busy.delete(kept));
+  /**
+   * Begins something, unless enough of that client waits already: a server closes the connection of one that floods it. That
+   * somebody is no member just now is expected.
+   */
+  #keep(client: ResumingClient, begin: () => Promise<unknown>): void {
+    const waiting = this.#waiting.get(client) ?? 0;
+    if (waiting >= waitingMax) return;
+    this.#waiting.set(client, waiting + 1);
+    const kept = this.#expected(begin(), "no_access").finally(() => {
+      this.#busy.delete(kept);
+      this.#waiting.set(client, (this.#waiting.get(client) ?? 1) - 1);
+    });
     this.#busy.add(kept);
   }
 
