@@ -138,7 +138,7 @@ const connections = z.strictObject({
     "Most requests of one connection waiting for their answer; past it the connection is closed.",
   ),
   signInsMax: whole(128, 1, 100_000, "Most sign-ins under way at once; others wait for their turn."),
-  syncsMax: whole(128, 1, 100_000, "Most syncs under way at once; others wait for their turn."),
+  syncsMax: whole(64, 1, 100_000, "Most syncs under way at once; others wait for their turn."),
   turnQueueMax: whole(
     5_000,
     0,

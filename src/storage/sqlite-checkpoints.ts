@@ -1,25 +1,24 @@
 // Copies what commits left in the write-ahead log into the database file, in a thread of its own, while commits go on.
 // Only a matter of speed and size: the writing thread does it itself when the log grows past its limit (sqlite-writer.ts).
 import type { Cancel, Clock } from "../lib/clock";
-import { WorkerLink } from "./sqlite-link";
+import { CheckpointThread } from "./sqlite-checkpoint-thread";
 
 /** Committed bytes after which a checkpoint begins at once. */
 const bytesEach = 1024 * 1024;
 /** A checkpoint begins this long after the first commit it has to copy, milliseconds, so that the log is short at a crash. */
 const lateMs = 1000;
 
-/** One at a time; a thread that dies is started again by the next one. */
+/** One at a time. */
 export class Checkpoints {
-  readonly #file: string;
+  readonly #thread: CheckpointThread;
   readonly #clock: Clock;
-  #link: WorkerLink | null = null;
   #bytes = 0;
   #running: Promise<void> | null = null;
   #timer: Cancel | null = null;
   #closed = false;
 
   constructor(file: string, clock: Clock) {
-    this.#file = file;
+    this.#thread = new CheckpointThread({ file, sharing: null });
     this.#clock = clock;
   }
 
@@ -36,10 +35,7 @@ export class Checkpoints {
     this.#closed = true;
     this.#timer?.();
     await this.#running;
-    if (!this.#link) return;
-    if (this.#link.alive) await this.#link.ask("close", null).catch(() => null);
-    this.#link.terminate();
-    await this.#link.ended;
+    await this.#thread.close();
   }
 
   #begin(): void {
@@ -54,9 +50,7 @@ export class Checkpoints {
 
   async #run(): Promise<void> {
     try {
-      if (!this.#link?.alive)
-        this.#link = (await WorkerLink.start("checkpointer", { file: this.#file, sharing: null })).link;
-      await this.#link.ask("checkpoint", null);
+      await this.#thread.round();
     } catch {
       // The log grows until a later one succeeds, or the writer meets the same trouble and reports it.
     }

@@ -1,10 +1,9 @@
 // Sees to it that exactly one of the processes that share a file folds its write-ahead log in: this one, or it waits for its turn.
 // Owned by SqliteStore; the work is done by a thread of its own (sqlite-checkpointer.ts).
 import type { Cancel, Clock } from "../lib/clock";
-import { WorkerLink } from "./sqlite-link";
-import type { StoreFile } from "./sqlite-messages";
-import { unpackBatch } from "./sqlite-packing";
+import { CheckpointThread } from "./sqlite-checkpoint-thread";
 import type { CheckpointRound } from "./sqlite-checkpointer";
+import type { StoreFile } from "./sqlite-messages";
 
 /** Committed bytes of this process after which a round begins at once. */
 const bytesEach = 1024 * 1024;
@@ -14,11 +13,10 @@ const idleMs = 1000;
 /** How often it is looked whether the one that checkpoints is gone, milliseconds. */
 const turnMs = 500;
 
-/** One round at a time; a thread that dies is started again by the next one. */
+/** One round at a time. */
 export class SharedCheckpoints {
-  readonly #file: StoreFile;
+  readonly #thread: CheckpointThread;
   readonly #clock: Clock;
-  #link: WorkerLink | null = null;
   #mine = false;
   #bytes = 0;
   #running: Promise<void> | null = null;
@@ -27,7 +25,7 @@ export class SharedCheckpoints {
 
   /** Begins at once. */
   constructor(file: StoreFile, clock: Clock) {
-    this.#file = file;
+    this.#thread = new CheckpointThread(file);
     this.#clock = clock;
     this.#begin();
   }
@@ -48,10 +46,7 @@ export class SharedCheckpoints {
     this.#closed = true;
     this.#timer?.();
     await this.#running;
-    if (!this.#link) return;
-    if (this.#link.alive) await this.#link.ask("close", null).catch(() => null);
-    this.#link.terminate();
-    await this.#link.ended;
+    await this.#thread.close();
   }
 
   #begin(): void {
@@ -68,8 +63,7 @@ export class SharedCheckpoints {
   /** Answers when the next one begins at the latest. */
   async #round(): Promise<number> {
     try {
-      if (!this.#link?.alive) this.#link = (await WorkerLink.start("checkpointer", this.#file)).link;
-      const { mine, copied } = unpackBatch(await this.#link.ask("checkpoint", null)) as CheckpointRound;
+      const { mine, copied } = (await this.#thread.round()) as CheckpointRound;
       this.#mine = mine;
       if (!mine) return turnMs;
       return copied >= bytesEach ? busyMs : idleMs;
