@@ -60,8 +60,11 @@ export interface ActorKind {
 
 /** Finds the owner of an actor and asks it. For sessions, HTTP handlers and runners only. */
 export interface Router {
-  /** Rejects with an AppError: what the actor answered, or `outcome_unknown` past the deadline. */
-  ask(kind: KindName, key: string, message: unknown, timeoutMs?: number): Promise<unknown>;
+  /**
+   * Rejects with an AppError: what the actor answered, or `outcome_unknown` past the deadline.
+   * @param isWanted whether somebody still waits for it: what was not is not asked of another node again. Absent: yes
+   */
+  ask(kind: KindName, key: string, message: unknown, timeoutMs?: number, isWanted?: () => boolean): Promise<unknown>;
   tell(kind: KindName, key: string, message: unknown): void;
   /** Tells it only where it lives on this node; false: it does not. */
   tellHere(kind: KindName, key: string, message: unknown): boolean;

@@ -151,3 +151,19 @@ test("an ask that ends with the partition is not waited for by its repetition", 
   await send("again");
   expect(received).toEqual(["first", "again"]);
 });
+
+test("what was sent before this node served the partition is not carried out; its caller is told to ask anew", async () => {
+  const { clock, send, inbox: made, received, answers } = await inbox();
+  await send("quick", { number: 1, sentAt: clock.monotonic() });
+  clock.advance(3000);
+  const sentAt = clock.monotonic();
+  clock.advance(1000);
+  made.drop(partition);
+  await made.subscribe(partition, 2);
+  clock.advance(500);
+  await send("old", { number: 2, sentAt });
+  expect(received).toEqual(["quick"]);
+  expect(answers.at(-1)).toBe("old: shutting_down");
+  await send("new", { number: 3, sentAt: sentAt + 1000 });
+  expect(received).toEqual(["quick", "new"]);
+});

@@ -71,6 +71,8 @@ export interface ClusterInboxOptions {
 export class ClusterInbox implements PlacementHost {
   readonly #options: ClusterInboxOptions;
   readonly #subscriptions = new Map<number, BusSubscription>();
+  /** Since when partitions are served here, by the monotonic clock. */
+  readonly #servedSince = new Map<number, number>();
   /** Callers that were heard; the one whose connection is the oldest is forgotten first. */
   readonly #callers = new Map<Incarnation, Caller>();
   readonly #dropped = new Set<number>();
@@ -82,9 +84,10 @@ export class ClusterInbox implements PlacementHost {
   }
 
   async subscribe(partition: number, epoch: Epoch): Promise<boolean> {
-    const { bus, listener, moved } = this.#options;
+    const { bus, listener, moved, clock } = this.#options;
     this.#subscriptions.get(partition)?.unsubscribe();
     this.#endDropped();
+    this.#servedSince.set(partition, clock.monotonic());
     const subscription = bus.subscribe(subjectOf(partition), (message) => this.#receive(partition, message));
     this.#subscriptions.set(partition, subscription);
     // Sessions of this node need not wait for the server to know of it.
@@ -155,9 +158,11 @@ export class ClusterInbox implements PlacementHost {
       meter.ignored("malformed");
       return message.answer(notUnderstood);
     }
-    if (this.#isLate(request)) return meter.ignored("late");
     const { kind, key, timeoutMs } = request;
-    if (epochOf(partition) === null) return message.answer(notServed);
+    const delayMs = this.#delayOf(request);
+    if (timeoutMs > 0 ? delayMs > timeoutMs : delayMs === tooOld) return meter.ignored("late");
+    if (epochOf(partition) === null || (timeoutMs > 0 && this.#wasSentBefore(partition, delayMs)))
+      return message.answer(notServed);
     if (timeoutMs <= 0) return system.tell(kind, key, request.message, partition);
     const answer = this.#answering(request, message);
     if (answer === null) return meter.ignored("repeated");
@@ -184,13 +189,19 @@ export class ClusterInbox implements PlacementHost {
   }
 
   /**
-   * What a caller sent over an older connection than it has used since may be a repetition that comes too late; and what was under way
-   * for longer than the caller waits was repeated elsewhere, perhaps, and answered otherwise.
+   * For how long it was under way at least, milliseconds: past the time its caller waits it was repeated elsewhere, perhaps, and
+   * answered otherwise. {@link tooOld} where the caller has used a newer connection since: it may be a repetition that comes too late.
    */
-  #isLate({ caller, connection, sentAt, timeoutMs }: NodeRequest): boolean {
+  #delayOf({ caller, connection, sentAt }: NodeRequest): number {
     const { delays, connection: newest } = this.#callerOf(caller, connection);
-    if (connection < newest) return true;
-    return sentAt !== null && delays.of(sentAt, this.#options.clock.monotonic()) > timeoutMs && timeoutMs > 0;
+    if (connection < newest) return tooOld;
+    return sentAt === null ? 0 : delays.of(sentAt, this.#options.clock.monotonic());
+  }
+
+  /** Then it was for another owner, who may have refused its repetition since: this one knows nothing of that. Its caller asks anew. */
+  #wasSentBefore(partition: number, delayMs: number): boolean {
+    const servedMs = this.#options.clock.monotonic() - (this.#servedSince.get(partition) ?? Number.POSITIVE_INFINITY);
+    return delayMs > servedMs;
   }
 
   #callerOf(name: Incarnation, connection: number): Caller {
@@ -207,6 +218,8 @@ export class ClusterInbox implements PlacementHost {
   }
 }
 
+/** A delay past everything. */
+const tooOld = Number.POSITIVE_INFINITY;
 const notServed = encodeFailure(new NotHere("shutting_down", "this node does not serve the actor now"));
 const notUnderstood = encodeFailure(new NotHere("store_unavailable", "this node does not understand the request"));
 

@@ -171,6 +171,8 @@ export interface FlightAsk {
   readonly message: unknown;
   readonly partition: number;
   readonly timeoutMs: number;
+  /** Whether whoever asked still waits; there are no more attempts otherwise. */
+  readonly isWanted: () => boolean;
   /** An attempt before may have been carried out. */
   readonly maybeDone: boolean;
   /** Tells the owner that attempts are of one ask: it handles them as one. */
@@ -235,7 +237,7 @@ class Flight {
     this.#waiting = false;
     const { placement, clock, self } = this.#options;
     const leftMs = this.#deadline - clock.monotonic();
-    if (leftMs <= 0) return this.giveUp();
+    if (leftMs <= 0 || !this.#ask.isWanted()) return this.giveUp();
     if (here) return this.#askHere(leftMs);
     const owner = placement.ownerOf(this.#ask.partition);
     if (owner === null || owner === self) return this.#later();

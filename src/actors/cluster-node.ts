@@ -78,8 +78,8 @@ export class ClusterNode implements Router, Placement, PlacementView {
     bus.onConnection((stands) => this.#placement.connection(stands));
   }
 
-  ask(kind: KindName, key: string, message: unknown, timeoutMs?: number): Promise<unknown> {
-    return this.#router.ask(kind, key, message, timeoutMs);
+  ask(kind: KindName, key: string, message: unknown, ...how: [number?, (() => boolean)?]): Promise<unknown> {
+    return this.#router.ask(kind, key, message, ...how);
   }
 
   tell(kind: KindName, key: string, message: unknown): void {

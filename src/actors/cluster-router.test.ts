@@ -258,3 +258,20 @@ test("a stopped router answers everything it owes", async () => {
   // The first may have been carried out.
   expect(answers).toEqual(["outcome_unknown unknown", "shutting_down retry"]);
 });
+
+test("what nobody waits for any more is not asked again", async () => {
+  const { router: made, sent, advance, partition } = router();
+  let waits = true;
+  const outcome = made
+    .ask("conversation", "a", "x", 5000, () => waits)
+    .catch((error: unknown) => toAppError(error).code);
+  await advance(500);
+  await sent[0]?.answer({ outcome: "silent" });
+  expect(sent).toHaveLength(2);
+  waits = false;
+  await sent[1]?.answer({ outcome: "silent" });
+  made.moved(partition);
+  await advance(5000);
+  expect(sent).toHaveLength(2);
+  expect(await outcome).toBe("outcome_unknown");
+});

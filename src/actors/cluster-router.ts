@@ -12,6 +12,8 @@ import { askTimeoutMs } from "./system";
 /** Asks of other nodes that may be under way; past it they are answered `overloaded`. */
 const flightsMax = 100_000;
 
+const always = (): boolean => true;
+
 /** See the head of this file. */
 export class ClusterRouter implements Router {
   readonly #options: ClusterRouterOptions;
@@ -31,19 +33,25 @@ export class ClusterRouter implements Router {
     return this.#count;
   }
 
-  ask(kind: KindName, key: string, message: unknown, timeoutMs = askTimeoutMs): Promise<unknown> {
+  ask(
+    kind: KindName,
+    key: string,
+    message: unknown,
+    timeoutMs: number = askTimeoutMs,
+    isWanted: () => boolean = always,
+  ): Promise<unknown> {
     const partition = partitionOf(kind, key);
     // Behind those that wait already, so that what one session asks arrives in its order.
     const waits = this.#lanes.size > 0 && this.#lanes.get(partition)?.isHeldUp === true;
     if (waits || !this.#serves(partition))
-      return this.#fly({ kind, key, message, partition, timeoutMs, maybeDone: false });
+      return this.#fly({ kind, key, message, partition, timeoutMs, isWanted, maybeDone: false });
     const { system, clock } = this.#options;
     const startedAt = clock.monotonic();
     return system.ask(kind, key, message, timeoutMs, partition).catch((thrown: unknown) => {
       const left = timeoutMs - (clock.monotonic() - startedAt);
       if (!asksAgain(thrown) || left <= 0 || this.#stopped) throw toAppError(thrown);
       const maybeDone = toAppError(thrown).outcome === "unknown";
-      return this.#fly({ kind, key, message, partition, timeoutMs: left, maybeDone });
+      return this.#fly({ kind, key, message, partition, timeoutMs: left, isWanted, maybeDone });
     });
   }
 

@@ -19,6 +19,8 @@ export interface SendRules {
   readonly type: ConversationType;
   /** Those among {@link strangersIn} who do not exist. */
   readonly unknown: ReadonlySet<UserId>;
+  /** Throws what a request of this id was refused with lately. */
+  readonly assertNew: (user: UserId, clientId: ClientId) => void;
 }
 
 /**
@@ -65,6 +67,7 @@ function sendOne(draft: Draft, rules: SendRules, user: UserId, member: Member | 
     if (used.kind === entryKinds.message && used.digest === digest) return used.seq;
     throw new AppError("id_reused");
   }
+  rules.assertNew(user, clientId);
   if (!member) throw new AppError("no_access");
   if (rules.type.senders === "admins" && member.role === "member") throw new AppError("forbidden");
   checkBody(draft, member, body);

@@ -27,7 +27,9 @@ import { usedForEntry } from "./conversation-used";
 import { builtInTypes } from "./conversation-types";
 import type { ConversationType, ConversationTypes } from "./conversation-types";
 import type { Gateway } from "./gateway";
+import { isBacked } from "./messages";
 import type { ConversationAsk, ConversationPeek, ConversationTell, RowPart } from "./messages";
+import { ConversationRefusals, Refusals } from "./refusals";
 
 /** What every conversation shares. */
 export interface ConversationDeps {
@@ -67,6 +69,7 @@ const noUsers: ReadonlySet<UserId> = new Set();
 /** The kind to hand to the actor system. */
 export function conversationKind(deps: ConversationDeps, kindLimits: KindLimits): ActorKind {
   const lost = new LostActivations(deps.clock, deps.reopen);
+  const refusals = new Refusals(deps.clock);
   return {
     name: "conversation",
     ...kindLimits,
@@ -75,18 +78,11 @@ export function conversationKind(deps: ConversationDeps, kindLimits: KindLimits)
     activate: (ctx) =>
       lost.takeOver(ctx.key, async (after) => {
         const opened = await deps.store.openConversation(ctx.key as ConversationId, ctx.epoch, tailEntries);
-        const conversation = new Conversation(deps, ctx, lost);
+        const conversation = new Conversation(deps, ctx, lost, refusals);
         if (opened) await conversation.load(opened, after);
         return conversation;
       }),
   };
-}
-
-/** A seq is true under every owner; refusals, unread and a repeated mark may not be. A signal asked again would be pushed again. */
-function isBacked(message: unknown, value: unknown): boolean {
-  const { op } = message as ConversationAsk;
-  if (op === "signal") return true;
-  return op === "send" && (value as readonly unknown[]).every((outcome) => typeof outcome === "number");
 }
 
 class Conversation implements PlacedActor, ConversationPeek {
@@ -102,12 +98,14 @@ class Conversation implements PlacedActor, ConversationPeek {
   readonly #reads: ConversationReads;
   readonly #receipts: ConversationReceipts;
   readonly #fanout: ConversationFanout;
+  readonly #refusals: ConversationRefusals;
 
-  constructor(deps: ConversationDeps, ctx: PlacedContext, lost: LostActivations) {
+  constructor(deps: ConversationDeps, ctx: PlacedContext, lost: LostActivations, refusals: Refusals) {
     this.#deps = deps;
     this.#lost = lost;
     this.#ctx = ctx;
     this.#id = ctx.key as ConversationId;
+    this.#refusals = new ConversationRefusals(refusals, this.#id, ctx.epoch);
     const host = this.#host();
     this.#pipeline = new CommitPipeline(this.#state, host);
     this.#marks = new ConversationMarks(this.#state, host, this.#pipeline, {
@@ -250,9 +248,10 @@ class Conversation implements PlacedActor, ConversationPeek {
     const { user, args } = ask;
     const items = args[1];
     let unknown: ReadonlySet<UserId> = noUsers;
+    const { assertNew } = this.#refusals;
     const run = (draft: Draft) => {
-      const results = send(draft, { type: this.#type(), unknown }, user, items);
-      return () => results;
+      const results = send(draft, { type: this.#type(), unknown, assertNew }, user, items);
+      return () => this.#refusals.kept(user, items, results);
     };
     const strangers = strangersIn(items, (named) => this.#state.member(named) !== null);
     const isMember = this.#state.member(user) !== null;
@@ -280,7 +279,8 @@ class Conversation implements PlacedActor, ConversationPeek {
   #change(ask: Change, answer: Reply): Promise<void> {
     const { user } = ask;
     // Whoever comes has their total counted on: a rollback may run the change again.
-    const reply = behind(answer, this.#marks.hold(ask.op === "add" ? ask.args[2] : [user]));
+    const told = this.#refusals.keeping(user, ask.args[1], answer);
+    const reply = behind(told, this.#marks.hold(ask.op === "add" ? ask.args[2] : [user]));
     return this.#learn(user, this.#state.member(user) ? [] : [ask.args[1]], reply, async () => {
       try {
         await this.#prepare(ask);
@@ -316,6 +316,7 @@ class Conversation implements PlacedActor, ConversationPeek {
     const ownTotal = (user: UserId): number => this.#marks.totalOf(user) + this.#pipeline.stagedBy(user);
     const name = ask.op === "create" ? ask.args[0] : this.#state.staged.type;
     const rules = { type: this.#typeNamed(name) ?? this.#type(), ownTotal };
+    if (!this.#state.used(ask.user, ask.args[1])) this.#refusals.assertNew(ask.user, ask.args[1]);
     if (ask.op !== "create" && !this.#state.exists) throw new AppError("no_access");
     const seq = runChange(draft, rules, ask);
     return () => (ask.op === "create" ? [this.#id, seq] : [seq]);

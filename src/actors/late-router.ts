@@ -12,8 +12,8 @@ export class LateRouter implements Router {
     this.#router = router;
   }
 
-  ask(kind: KindName, key: string, message: unknown, timeoutMs?: number): Promise<unknown> {
-    return this.#router?.ask(kind, key, message, timeoutMs) ?? Promise.reject(new AppError("shutting_down"));
+  ask(kind: KindName, key: string, message: unknown, ...how: [number?, (() => boolean)?]): Promise<unknown> {
+    return this.#router?.ask(kind, key, message, ...how) ?? Promise.reject(new AppError("shutting_down"));
   }
 
   tell(kind: KindName, key: string, message: unknown): void {

@@ -106,3 +106,10 @@ export interface ConversationPeek {
     readonly sentSince: number;
   } | null;
 }
+
+/** A seq is true under every owner; refusals, unread and a repeated mark may not be. A signal asked again would be pushed again. */
+export function isBacked(message: unknown, value: unknown): boolean {
+  const { op } = message as ConversationAsk;
+  if (op === "signal") return true;
+  return op === "send" && (value as readonly unknown[]).every((outcome) => typeof outcome === "number");
+}

@@ -66,11 +66,16 @@ function askConversation<N extends ConversationOperation>(op: N, call: Call, arg
 }
 
 function askAt(call: Call, conversation: ConversationId, ask: ConversationAsk): Promise<unknown> {
-  return call.session.world.router.ask("conversation", conversation, ask, call.timeoutMs);
+  return call.session.world.router.ask("conversation", conversation, ask, call.timeoutMs, () => isOpen(call));
 }
 
 function askUser(call: Call, ask: UserAsk): Promise<unknown> {
-  return call.session.world.router.ask("user", userOf(call), ask, call.timeoutMs);
+  return call.session.world.router.ask("user", userOf(call), ask, call.timeoutMs, () => isOpen(call));
+}
+
+/** Whoever lost this connection repeats it elsewhere, and may be answered otherwise there. */
+function isOpen({ session }: Call): boolean {
+  return session.state !== "ended";
 }
 
 function userOf({ session }: Call): UserId {
