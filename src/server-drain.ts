@@ -1,5 +1,5 @@
 // How a server ends its work: for good, or while its process stays, for an operator. Owned by server.ts.
-// Others take over first, then what is under way is answered, then everybody is sent away, each after a moment of their own.
+// Others take over first, then what is under way is answered, then everybody is sent away, each told to come back after a moment of their own.
 import { systemClock } from "./lib/clock";
 import type { Log } from "./lib/log";
 import type { RunningActors } from "./server-actors";

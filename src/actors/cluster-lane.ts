@@ -217,9 +217,9 @@ class Flight {
     return this.#waiting;
   }
 
-  /** Whether its time is over. @param now monotonic milliseconds */
+  /** Whether its time is over, or nobody waits for it any more. @param now monotonic milliseconds */
   isOver(now: number): boolean {
-    return now >= this.#deadline;
+    return now >= this.#deadline || !this.#ask.isWanted();
   }
 
   /** Another owner. */
@@ -236,8 +236,9 @@ class Flight {
     this.#askedHere = here;
     this.#waiting = false;
     const { placement, clock, self } = this.#options;
-    const leftMs = this.#deadline - clock.monotonic();
-    if (leftMs <= 0 || !this.#ask.isWanted()) return this.giveUp();
+    const now = clock.monotonic();
+    if (this.isOver(now)) return this.giveUp();
+    const leftMs = this.#deadline - now;
     if (here) return this.#askHere(leftMs);
     const owner = placement.ownerOf(this.#ask.partition);
     if (owner === null || owner === self) return this.#later();

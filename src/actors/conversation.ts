@@ -105,7 +105,7 @@ class Conversation implements PlacedActor, ConversationPeek {
     this.#lost = lost;
     this.#ctx = ctx;
     this.#id = ctx.key as ConversationId;
-    this.#refusals = new ConversationRefusals(refusals, this.#id, ctx.epoch);
+    this.#refusals = new ConversationRefusals(refusals, this.#state, this.#id, ctx.epoch);
     const host = this.#host();
     this.#pipeline = new CommitPipeline(this.#state, host);
     this.#marks = new ConversationMarks(this.#state, host, this.#pipeline, {
@@ -279,7 +279,7 @@ class Conversation implements PlacedActor, ConversationPeek {
   #change(ask: Change, answer: Reply): Promise<void> {
     const { user } = ask;
     // Whoever comes has their total counted on: a rollback may run the change again.
-    const told = this.#refusals.keeping(user, ask.args[1], answer);
+    const told = this.#refusals.keeping(ask, answer);
     const reply = behind(told, this.#marks.hold(ask.op === "add" ? ask.args[2] : [user]));
     return this.#learn(user, this.#state.member(user) ? [] : [ask.args[1]], reply, async () => {
       try {

@@ -7,16 +7,27 @@ import type { ErrorCode } from "../protocol/codes";
 import type { ClientId, ConversationId, Epoch, UserId } from "../protocol/ids";
 import type { ErrorTuple } from "../protocol/operations";
 import type { Reply } from "./actor";
+import type { Change } from "./conversation-changes";
 import type { SendItem } from "./conversation-send";
+import type { ConversationState } from "./conversation-state";
 
-/** Refusals are kept for so long, milliseconds: three times what a request may be under way (`askTimeoutMs`). */
-const keptMs = 30_000;
-/** Refusals that are kept; past it the oldest is forgotten. */
-const keptMax = 100_000;
+/** Limits of what is kept. */
+export const refusalLimits = {
+  /** For so long, milliseconds: longer than a silent connection lives by default (61 s) and its last request is under way (10 s). */
+  keptMs: 90_000,
+  /** All together; past it the oldest is forgotten. */
+  most: 100_000,
+  /** Of one person; past it nothing more of theirs is kept. */
+  ofPerson: 1_000,
+  /** Forgotten in one go, so that nobody waits for it. */
+  trimmed: 100,
+} as const;
 
 interface Refusal {
   readonly at: number;
-  readonly error: AppError;
+  readonly user: UserId;
+  readonly code: ErrorCode;
+  readonly message: string;
 }
 
 /** See the head of this file. */
@@ -24,6 +35,7 @@ export class Refusals {
   readonly #clock: Pick<Clock, "monotonic">;
   /** In the order told. */
   readonly #kept = new Map<string, Refusal>();
+  readonly #ofPerson = new Map<UserId, number>();
 
   constructor(clock: Pick<Clock, "monotonic">) {
     this.#clock = clock;
@@ -34,69 +46,105 @@ export class Refusals {
     return this.#kept.size;
   }
 
+  /** What was refused under this name, as an error without details, or null. */
   find(name: string): AppError | null {
-    return this.#kept.get(name)?.error ?? null;
+    this.#trim();
+    const found = this.#kept.get(name);
+    return found && this.#isFresh(found) ? new AppError(found.code, found.message) : null;
   }
 
-  keep(name: string, error: AppError): void {
-    this.#kept.delete(name);
-    this.#kept.set(name, { at: this.#clock.monotonic(), error });
-    if (this.#kept.size > keptMax) this.#kept.delete(this.#kept.keys().next().value as string);
+  /** Counts from the first time: whoever repeats it is not refused for longer. */
+  keep(name: string, user: UserId, { code, message }: AppError): void {
+    this.#trim();
+    const own = this.#ofPerson.get(user) ?? 0;
+    if (this.#kept.has(name) || own >= refusalLimits.ofPerson) return;
+    this.#kept.set(name, { at: this.#clock.monotonic(), user, code, message });
+    this.#ofPerson.set(user, own + 1);
+    if (this.#kept.size > refusalLimits.most) this.#forgetOldest();
   }
 
-  /** Forgets those that are old enough. */
-  trim(): void {
-    const before = this.#clock.monotonic() - keptMs;
-    for (const [name, { at }] of this.#kept) {
-      if (at > before) return;
+  #isFresh({ at }: Refusal): boolean {
+    return this.#clock.monotonic() - at < refusalLimits.keptMs;
+  }
+
+  #trim(): void {
+    for (let count = 0; count < refusalLimits.trimmed; count++) {
+      const oldest = this.#kept.values().next().value;
+      if (!oldest || this.#isFresh(oldest)) return;
+      this.#forgetOldest();
+    }
+  }
+
+  #forgetOldest(): void {
+    for (const [name, { user }] of this.#kept) {
       this.#kept.delete(name);
+      const left = (this.#ofPerson.get(user) ?? 1) - 1;
+      if (left > 0) this.#ofPerson.set(user, left);
+      else this.#ofPerson.delete(user);
+      return;
     }
   }
 }
 
+/** Of changes these alone are kept: what else refuses them is for whoever asked to mend, and to repeat. */
+const keptOfChanges: readonly ErrorCode[] = ["no_access", "forbidden"];
+
 /** Those of one activation's conversation, under its epoch. */
 export class ConversationRefusals {
   readonly #all: Refusals;
+  readonly #state: Pick<ConversationState, "used">;
   readonly #prefix: string;
 
-  constructor(all: Refusals, conversation: ConversationId, epoch: Epoch) {
+  constructor(all: Refusals, state: Pick<ConversationState, "used">, conversation: ConversationId, epoch: Epoch) {
     this.#all = all;
+    this.#state = state;
     this.#prefix = `${conversation} ${epoch} `;
   }
 
   /** Throws what this request was refused with. To be asked where nothing is stored under its id. Needs no `this`. */
   readonly assertNew = (user: UserId, clientId: ClientId): void => {
-    if (this.#all.size === 0) return;
-    this.#all.trim();
-    const told = this.#all.find(this.#nameOf(user, clientId));
+    const told = this.#all.size === 0 ? null : this.#all.find(this.#nameOf(user, clientId));
     if (told) throw told;
   };
 
-  /** Keeps what items of a send were refused with, and answers the outcomes. To be called when they are told. */
-  kept<T extends readonly (number | ErrorTuple)[]>(user: UserId, items: readonly SendItem[], outcomes: T): T {
-    for (let at = 0; at < outcomes.length; at++) {
-      const outcome = outcomes[at];
-      if (typeof outcome !== "object") continue;
-      const [code, message, , , details] = outcome;
-      this.#keep(user, (items[at] as SendItem)[0], new AppError(code as ErrorCode, message, { details }));
-    }
-    return outcomes;
+  /** What a send is told; its refusals are kept from here on. */
+  kept(
+    user: UserId,
+    items: readonly SendItem[],
+    outcomes: readonly (number | ErrorTuple)[],
+  ): readonly (number | ErrorTuple)[] {
+    if (outcomes.every((outcome) => typeof outcome === "number")) return outcomes;
+    return outcomes.map((outcome, at) => {
+      if (typeof outcome === "number") return outcome;
+      const [code, message, , retryAfterMs, details] = outcome;
+      const error = new AppError(code as ErrorCode, message, {
+        details,
+        ...(retryAfterMs !== null && { retryAfterMs }),
+      });
+      return this.#told(user, (items[at] as SendItem)[0], error).toTuple();
+    });
   }
 
-  /** A reply that keeps a refusal before it is told. */
-  keeping(user: UserId, clientId: ClientId, reply: Reply): Reply {
+  /** A reply to a change that keeps a refusal before it is told. */
+  keeping({ op, user, args: [, clientId] }: Change, reply: Reply): Reply {
+    // The id of a creation names the conversation: another one would make another conversation.
+    if (op === "create") return reply;
     return {
       ok: (value) => reply.ok(value),
-      fail: (error) => {
-        this.#keep(user, clientId, toAppError(error));
-        reply.fail(error);
+      fail: (thrown) => {
+        const error = toAppError(thrown);
+        reply.fail(keptOfChanges.includes(error.code) ? this.#told(user, clientId, error) : error);
       },
     };
   }
 
-  /** Of an id that stands for something else a repetition of that is answered as ever. */
-  #keep(user: UserId, clientId: ClientId, error: AppError): void {
-    if (error.outcome === "final" && error.code !== "id_reused") this.#all.keep(this.#nameOf(user, clientId), error);
+  #told(user: UserId, clientId: ClientId, error: AppError): AppError {
+    // Of an id that stands for something else a repetition of that is answered as ever.
+    if (error.outcome !== "final" || error.code === "id_reused") return error;
+    // The same request came once more while this refusal waited for what it rests on, and was allowed by then.
+    if (this.#state.used(user, clientId)) return new AppError("outcome_unknown");
+    this.#all.keep(this.#nameOf(user, clientId), user, error);
+    return error;
   }
 
   /** No part but the last may contain a space. */

@@ -66,16 +66,14 @@ function askConversation<N extends ConversationOperation>(op: N, call: Call, arg
 }
 
 function askAt(call: Call, conversation: ConversationId, ask: ConversationAsk): Promise<unknown> {
-  return call.session.world.router.ask("conversation", conversation, ask, call.timeoutMs, () => isOpen(call));
+  const { session, timeoutMs } = call;
+  // Whoever lost this connection repeats it elsewhere, and may be answered otherwise there; marks only move forward.
+  const isWanted = ask.op === "read" ? undefined : () => session.state !== "ended";
+  return session.world.router.ask("conversation", conversation, ask, timeoutMs, isWanted);
 }
 
 function askUser(call: Call, ask: UserAsk): Promise<unknown> {
-  return call.session.world.router.ask("user", userOf(call), ask, call.timeoutMs, () => isOpen(call));
-}
-
-/** Whoever lost this connection repeats it elsewhere, and may be answered otherwise there. */
-function isOpen({ session }: Call): boolean {
-  return session.state !== "ended";
+  return call.session.world.router.ask("user", userOf(call), ask, call.timeoutMs);
 }
 
 function userOf({ session }: Call): UserId {

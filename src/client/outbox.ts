@@ -297,9 +297,21 @@ function byId(a: Operation, b: Operation): number {
   return a.id < b.id ? -1 : a.id > b.id ? 1 : 0;
 }
 
-/** The same ids, so that a repeat of what was done after all is recognized; another one only where the id was the fault. */
+/** What the rules of a conversation refused under an id: it was not done, and stays refused under that id for a while. */
+const refusedByRule: ReadonlySet<string> = new Set([
+  "no_access",
+  "forbidden",
+  "unknown_user",
+  "limit_reached",
+  "not_supported",
+  "bad_request",
+  "owner_must_hand_over",
+  "id_reused",
+]);
+
+/** The same ids, so that a repeat of what was done after all is recognized; others where a rule refused it under these. */
 function argsForRetry(operation: Operation, id: string): readonly unknown[] {
-  if (operation.error?.code !== "id_reused") return operation.args;
+  if (!refusedByRule.has(operation.error?.code ?? "")) return operation.args;
   const args: unknown[] = [...operation.args];
   args[operation.operation === "create" ? 1 : 0] = id;
   return args;

@@ -27,8 +27,8 @@ export interface ConfigSources {
 /** Variables with our prefix that are no settings: the command line reads them. */
 export const commandVariables = {
   PARLEY_CONFIG: "The configuration file, where `--config` is not given.",
-  PARLEY_URL: "The server that `send`, `tail` and `history` talk to.",
-  PARLEY_TOKEN: "The token that they sign in with.",
+  PARLEY_URL: "The server that `send`, `tail`, `history`, `nodes` and `drain` talk to.",
+  PARLEY_TOKEN: "The token that they use; for `nodes` and `drain` an operator's.",
   PARLEY_FAILPOINTS: "Makes the process fail on purpose, for tests; leave it unset.",
 } as const;
 

@@ -31,7 +31,7 @@ export const errorCodes = {
   batch_ended: { outcome: "retry", says: "an earlier item of the same send was not decided; send this one again" },
   slow_down: { outcome: "retry", says: "a rate limit; wait retryAfterMs" },
   overloaded: { outcome: "retry", says: "a queue is full; wait and repeat" },
-  store_unavailable: { outcome: "retry", says: "the store cannot take writes or answer reads now; nothing was stored" },
+  store_unavailable: { outcome: "retry", says: "this cannot be stored or answered now; nothing was stored" },
   auth_unavailable: {
     outcome: "retry",
     says: "the keys that check tokens cannot be fetched now; repeat with the same token",
