@@ -1,12 +1,13 @@
 // One connection to NATS through all its lives: whether it stands, which one it is, and how much waits for the network (G11).
 // Owned by openNats. What is published while it does not stand would vanish without a word, so nothing is taken then.
-import { connect, headers } from "@nats-io/transport-node";
+import { headers } from "@nats-io/transport-node";
 import type { ConnectionOptions, Msg, MsgHdrs, NatsConnection, ServerInfo, Status } from "@nats-io/transport-node";
 import type { Clock } from "../lib/clock";
 import type { Log } from "../lib/log";
 import { addressOptions, serversOf } from "./nats-address";
 import type { NatsSettings } from "./nats-address";
 import { ClusterRefusal } from "./cluster-refusal";
+import { connect } from "./nats-turns";
 
 /** What a connection keeps to. */
 export const natsLimits = {
