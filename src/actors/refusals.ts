@@ -1,6 +1,6 @@
 // What was refused for good lately: the same request, coming late by another way, is refused again, whatever has changed since (G4).
-// One a node for all conversations, so that it outlives their activations. What was sent before this node owned a conversation never
-// reaches it (ClusterInbox), so that no other node's refusals are to be known.
+// One a node for all conversations, so that it outlives their activations. Of other owners' refusals it knows nothing: what was sent to
+// them goes back to its sender (ClusterInbox), who does not ask again for sessions that it knows to have ended.
 import type { Clock } from "../lib/clock";
 import { AppError, toAppError } from "../lib/errors";
 import type { ErrorCode } from "../protocol/codes";
@@ -147,7 +147,7 @@ export class ConversationRefusals {
     return error;
   }
 
-  /** No part but the last may contain a space. */
+  /** No part but the last can contain a space, by the forms of ids. */
   #nameOf(user: UserId, clientId: ClientId): string {
     return `${this.#prefix}${user} ${clientId}`;
   }
