@@ -65,6 +65,8 @@ export class World implements AsyncDisposable {
   readonly devices: readonly Device[];
   /** What happened, for whoever reads a failure. */
   readonly trace: string[] = [];
+  /** Messages that somebody was told are stored. */
+  acked = 0;
   readonly #server: ServerProcess;
   readonly #random: Random;
   readonly #run: string;
@@ -163,7 +165,7 @@ export class World implements AsyncDisposable {
     const view = device.client.conversation(conversation);
     for (let i = 0; i < count; i++) {
       const { acked } = view.send({ text: `${this.#serial++}`, uncounted });
-      this.#change(acked);
+      this.#change(acked.then(() => void this.acked++));
     }
   }
 
