@@ -18,6 +18,9 @@ const sendersEach = 8;
 const kills = 20;
 const drains = 9;
 const seconds = 8;
+/** Turns of one node and of several. */
+const costTurns = 5;
+const warmUpSeconds = 16;
 /** As much as leaves both cores of a small machine some rest, generator and NATS included. */
 const sendsPerSecond = 2000;
 const stormSessions = 10_000;
@@ -63,22 +66,39 @@ async function stallsOf(rounds: number, how: "kill" | "drain", say: Say): Promis
   return found;
 }
 
-/** CPU of all nodes for an acknowledged send, at the same load, against one node that is alone. */
+/**
+ * CPU of all nodes for an acknowledged send, at the same load, against one node that is alone. Both run all the time and take turns
+ * at the load, so that what else the machine does weighs on both.
+ */
 export async function benchClusterCost(say: Say): Promise<readonly Figure[]> {
-  const load: Load = { senders: 1, batch: 64, rate: sendsPerSecond, seconds };
-  // The first is for what is compiled only once it is hot; each of several nodes does but its part of what makes it so.
-  const run = async (target: Target, told: Say): Promise<readonly Measured[]> =>
-    (await runLoads(target, 100, 10, [{ ...load, seconds: 2 * seconds * nodes }, load, load, load], told)).slice(1);
-  const alone = middle(await onOne(run, say));
-  const { outcomes, natsUs } = await onCluster(run, say);
-  const ours = middle(outcomes);
+  using folder = temporaryFolder();
+  await using one = await startParley(folder.path);
+  await using cluster = await BenchCluster.start(nodes);
+  const load = async (target: Target, lasts: number): Promise<Measured> => {
+    const [found] = await runLoads(
+      target,
+      100,
+      10,
+      [{ senders: 1, batch: 64, rate: sendsPerSecond, seconds: lasts }],
+      say,
+    );
+    return found as Measured;
+  };
+  // For what is compiled only once it is hot; each of several nodes does but its part of what makes it so.
+  await load(one.target, warmUpSeconds);
+  await load(cluster.target, warmUpSeconds * nodes);
+  const found: { readonly alone: Measured; readonly ours: Measured }[] = [];
+  for (let turn = 0; turn < costTurns; turn++)
+    found.push({ alone: await load(one.target, seconds), ours: await load(cluster.target, seconds) });
+  const alone = middle(found.map((turn) => turn.alone));
+  const ours = middle(found.map((turn) => turn.ours));
   return [
     figure("cluster-cost", {
       ours: ours.cpuUsPerOp,
       baseline: alone.cpuUsPerOp,
       p99Ms: ours.ackP99Ms,
       cpuUsPerOp: ours.cpuUsPerOp,
-      load: `${sendsPerSecond} sends/s over 100 rooms of 10; NATS beside it ${natsUs.toFixed(0)} µs`,
+      load: `${sendsPerSecond} sends/s over 100 rooms of 10; NATS beside it ${ours.natsUsPerOp.toFixed(0)} µs`,
     }),
   ];
 }
@@ -88,8 +108,7 @@ export async function benchClusterFanout(say: Say): Promise<readonly Figure[]> {
   const loads = [16, 64, 128].map((batch): Load => ({ senders: 1, batch, seconds }));
   const run = (target: Target, told: Say): Promise<readonly Measured[]> => runLoads(target, 1, 1000, loads, told);
   const alone = mostPerCpu(await onOne(run, say));
-  const { outcomes } = await onCluster(run, say);
-  const ours = mostPerCpu(outcomes);
+  const ours = mostPerCpu(await onCluster(run, say));
   return [
     figure("cluster-fanout", {
       ours: perCpu(ours),
@@ -106,22 +125,9 @@ async function onOne<T>(run: (target: Target, say: Say) => Promise<T>, say: Say)
   return await run(serving.target, say);
 }
 
-/** `natsUs`: CPU of NATS for an acknowledged send, once the first load is over. */
-async function onCluster(
-  run: (target: Target, say: Say) => Promise<readonly Measured[]>,
-  say: Say,
-): Promise<{ readonly outcomes: readonly Measured[]; readonly natsUs: number }> {
+async function onCluster<T>(run: (target: Target, say: Say) => Promise<T>, say: Say): Promise<T> {
   await using cluster = await BenchCluster.start(nodes);
-  const looks: { readonly at: number; readonly cpu: number }[] = [];
-  const outcomes = await run(cluster.target, (line) => {
-    looks.push({ at: performance.now(), cpu: cluster.natsCpu });
-    say(line);
-  });
-  const [first, last] = [looks[0], looks.at(-1)];
-  const passedMs = (last?.at ?? 0) - (first?.at ?? 0);
-  const perSecond = outcomes.at(-1)?.operationsPerSecond ?? 0;
-  const natsUs = (((last?.cpu ?? 0) - (first?.cpu ?? 0)) * 1e9) / Math.max(1, passedMs * perSecond);
-  return { outcomes, natsUs };
+  return await run(cluster.target, say);
 }
 
 /**

@@ -6,7 +6,6 @@ import { partitionCount } from "../src/lib/hash";
 import type { Node, Target } from "./plan";
 import { keep, startParley, temporaryFolder } from "./processes";
 import type { Serving } from "./processes";
-import { cpuSeconds } from "./process-stats";
 import { benchSecret } from "./tokens";
 
 /** How long a joiner may take until it has its share, milliseconds. */
@@ -54,17 +53,12 @@ export class BenchCluster implements AsyncDisposable {
     const nodes = this.#nodes.flatMap((node): Node[] => (node ? [node.target] : []));
     const [first] = nodes;
     if (!first) throw new Error("no node runs");
-    return { ...first, nodes, raw: false, secret: benchSecret };
+    return { ...first, nodes, natsPid: this.#natsPid, raw: false, secret: benchSecret };
   }
 
   /** One node; null where it does not run. */
   node(at: number): Node | null {
     return this.#nodes[at]?.target ?? null;
-  }
-
-  /** CPU seconds of NATS so far. */
-  get natsCpu(): number {
-    return cpuSeconds(this.#natsPid);
   }
 
   /** Starts a node that does not run. */

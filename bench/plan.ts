@@ -142,6 +142,8 @@ export interface Node {
 export interface Target extends Node {
   /** All nodes of a cluster, the first one included: connections are spread over them. Absent: there is one server. */
   readonly nodes?: readonly Node[];
+  /** NATS beside the nodes: its CPU time is told apart. */
+  readonly natsPid?: number;
   readonly raw: boolean;
   /** Shared secret of tokens. */
   readonly secret: string;
@@ -156,6 +158,8 @@ export interface Measured {
   readonly ackP99Ms: number;
   readonly deliveryP99Ms: number;
   readonly cpuUsPerOp: number;
+  /** Of NATS; 0 where there is none. */
+  readonly natsUsPerOp: number;
   /** Share of one core that the server, and the generator, used. */
   readonly serverCpu: number;
   readonly generatorCpu: number;

@@ -66,10 +66,13 @@ async function measure(load: Load, target: Target, tally: Tally): Promise<Measur
   tally.deliveryTimes.reset();
   const began = performance.now();
   const serverBefore = cpuSecondsOf(target);
+  const natsCpu = (): number => (target.natsPid === undefined ? 0 : cpuSeconds(target.natsPid));
+  const natsBefore = natsCpu();
   const ownBefore = cpuSeconds(process.pid);
   await Bun.sleep(load.seconds * 1000);
   const seconds = (performance.now() - began) / 1000;
   const serverCpu = cpuSecondsOf(target) - serverBefore;
+  const natsUsed = natsCpu() - natsBefore;
   const operations = target.raw ? tally.delivered : tally.acked;
   return {
     load,
@@ -79,6 +82,7 @@ async function measure(load: Load, target: Target, tally: Tally): Promise<Measur
     ackP99Ms: tally.ackTimes.percentileMs(0.99),
     deliveryP99Ms: tally.deliveryTimes.percentileMs(0.99),
     cpuUsPerOp: (serverCpu * 1e6) / Math.max(1, operations),
+    natsUsPerOp: (natsUsed * 1e6) / Math.max(1, operations),
     serverCpu: serverCpu / seconds,
     generatorCpu: (cpuSeconds(process.pid) - ownBefore) / seconds,
     faults: tally.faults,
