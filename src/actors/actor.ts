@@ -58,13 +58,27 @@ export interface ActorKind {
   readonly activeMax: number;
 }
 
+/**
+ * Who is behind an ask: a client that may leave this node without its noticing, and repeat the ask at another, where it is answered
+ * otherwise perhaps.
+ */
+export interface AskSource {
+  /** Whether it waits for an answer, as far as this node knows. */
+  isWanted(): boolean;
+  /** It was here after this moment, by the monotonic clock: it has answered something that was sent to it then. */
+  readonly shownAt: number;
+  /** Has it show that it is here; calls `then` once it has. Never calls it for a client that is gone. */
+  show(then: () => void): void;
+}
+
 /** Finds the owner of an actor and asks it. For sessions, HTTP handlers and runners only. */
 export interface Router {
   /**
    * Rejects with an AppError: what the actor answered, or `outcome_unknown` past the deadline.
-   * @param isWanted whether somebody still waits for it: what was not is not asked of another node again. Absent: yes
+   * @param source for what must not be done once its client was answered otherwise: an owner is asked only after the source showed
+   * that it is here since that owner began. Absent: whoever asks repeats it nowhere else, or with no other outcome
    */
-  ask(kind: KindName, key: string, message: unknown, timeoutMs?: number, isWanted?: () => boolean): Promise<unknown>;
+  ask(kind: KindName, key: string, message: unknown, timeoutMs?: number, source?: AskSource): Promise<unknown>;
   tell(kind: KindName, key: string, message: unknown): void;
   /** Tells it only where it lives on this node; false: it does not. */
   tellHere(kind: KindName, key: string, message: unknown): boolean;

@@ -2,8 +2,10 @@
 // Owned by the cluster's router, one lane for each partition that is asked elsewhere or waited for.
 import type { Clock } from "../lib/clock";
 import { AppError, toAppError } from "../lib/errors";
-import type { KindName } from "./actor";
+import type { Epoch } from "../protocol/ids";
+import type { AskSource, KindName } from "./actor";
 import type { Bus, BusAnswer } from "./bus";
+import type { KnownEpochs } from "./known-epochs";
 import { decodeAnswer, encodeRequest } from "./node-wire";
 import { asksAgain, NotHere } from "./not-here";
 import type { Incarnation } from "./placement-shares";
@@ -54,6 +56,7 @@ export interface ClusterRouterOptions {
 
 /** What a lane needs of its router. */
 export interface LaneHost {
+  readonly epochs: KnownEpochs;
   /** Whether the partition is served by this node now. */
   serves(): boolean;
   /** One flight more, or less. */
@@ -171,8 +174,8 @@ export interface FlightAsk {
   readonly message: unknown;
   readonly partition: number;
   readonly timeoutMs: number;
-  /** Whether whoever asked still waits; there are no more attempts otherwise. */
-  readonly isWanted: () => boolean;
+  /** There are no attempts for one that waits no more, nor for one of whom it is not sure that it is here still. */
+  readonly source: AskSource | undefined;
   /** An attempt before may have been carried out. */
   readonly maybeDone: boolean;
   /** Tells the owner that attempts are of one ask: it handles them as one. */
@@ -181,6 +184,7 @@ export interface FlightAsk {
 
 /** What a flight needs of its lane. */
 interface FlightHost extends Asker {
+  readonly epochs: KnownEpochs;
   serves(): boolean;
   /** It was answered. */
   ended(): void;
@@ -200,6 +204,8 @@ class Flight {
   #waiting = false;
   /** This node's own actor has it, and will answer. */
   #askedHere = false;
+  /** Set while its source is to show that it is here: ends the wait for that. */
+  #cancelShow: (() => void) | null = null;
   #maybeDone: boolean;
   /** Attempts, given up or not, of which nothing was heard yet. */
   #underWay = 0;
@@ -219,7 +225,7 @@ class Flight {
 
   /** Whether its time is over, or nobody waits for it any more. @param now monotonic milliseconds */
   isOver(now: number): boolean {
-    return now >= this.#deadline || !this.#ask.isWanted();
+    return now >= this.#deadline || this.#ask.source?.isWanted() === false;
   }
 
   /** Another owner. */
@@ -229,16 +235,18 @@ class Flight {
   }
 
   attempt(): void {
-    if (this.#settled) return;
+    if (this.#settled || this.#cancelShow !== null) return;
     const here = this.#host.serves();
     if (here && this.#askedHere) return;
     this.#attempts++;
-    this.#askedHere = here;
+    this.#askedHere = false;
     this.#waiting = false;
     const { placement, clock, self } = this.#options;
     const now = clock.monotonic();
     if (this.isOver(now)) return this.giveUp();
     const leftMs = this.#deadline - now;
+    if (!this.#host.epochs.holdFor(this.#ask.partition, this.#ask.source)) return this.#awaitSource(leftMs);
+    this.#askedHere = here;
     if (here) return this.#askHere(leftMs);
     const owner = placement.ownerOf(this.#ask.partition);
     if (owner === null || owner === self) return this.#later();
@@ -254,6 +262,16 @@ class Flight {
     this.#fail(says);
   }
 
+  /** Its source may have gone and been answered otherwise elsewhere: nothing is asked before it has shown that it is here. */
+  #awaitSource(leftMs: number): void {
+    this.#cancelShow = this.#options.clock.after(leftMs, () => this.giveUp());
+    this.#ask.source?.show(() => {
+      this.#cancelShow?.();
+      this.#cancelShow = null;
+      this.attempt();
+    });
+  }
+
   #askHere(leftMs: number): void {
     const { kind, key, message, partition } = this.#ask;
     const mine = this.#attempts;
@@ -266,8 +284,9 @@ class Flight {
 
   #askOwner(leftMs: number): void {
     const { bus, self: caller, clock } = this.#options;
-    const { kind, key, message, partition, number } = this.#ask;
-    const through = { caller, connection: bus.connection, sentAt: clock.monotonic() };
+    const { kind, key, message, partition, number, source } = this.#ask;
+    const epoch = source === undefined ? null : this.#host.epochs.of(partition);
+    const through = { caller, connection: bus.connection, sentAt: clock.monotonic(), epoch };
     const mine = this.#attempts;
     let bytes: Uint8Array;
     try {
@@ -288,7 +307,7 @@ class Flight {
       const decoded = decodeAnswer(answer.bytes);
       meter.attempted(!decoded.ok && decoded.error instanceof NotHere ? "again" : "answered");
       if (decoded.ok) return this.#succeed(decoded.value);
-      return this.#failed(attempt, decoded.error);
+      return this.#refused(attempt, decoded.error, decoded.epoch);
     }
     meter.attempted(answer.outcome);
     if (this.#settled || attempt !== this.#attempts) return;
@@ -298,6 +317,17 @@ class Flight {
     }
     if (answer.outcome === "absent") placement.unreachable(this.#ask.partition);
     this.#later();
+  }
+
+  /** An owner who serves under a newer epoch than was known is asked at once, or as soon as that may be. */
+  #refused(attempt: number, error: AppError, epoch: Epoch): void {
+    const { epochs } = this.#host;
+    const { partition } = this.#ask;
+    const isNews = epoch > epochs.of(partition);
+    epochs.learn(partition, epoch);
+    if (!isNews || this.#settled || attempt !== this.#attempts) return this.#failed(attempt, error);
+    this.#underWay--;
+    this.attempt();
   }
 
   #failed(attempt: number, error: AppError): void {
@@ -327,6 +357,7 @@ class Flight {
   #end(): boolean {
     if (this.#settled) return false;
     this.#settled = true;
+    this.#cancelShow?.();
     this.#host.ended();
     return true;
   }

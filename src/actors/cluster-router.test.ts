@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { VirtualClock } from "../../test/sim/virtual-clock";
 import { AppError, toAppError } from "../lib/errors";
 import { partitionOf } from "../lib/hash";
-import type { ActorKind } from "./actor";
+import type { ActorKind, AskSource } from "./actor";
 import type { Bus, BusAnswer } from "./bus";
 import { ClusterRouter } from "./cluster-router";
 import { decodeRequest, encodeFailure, encodeValue } from "./node-wire";
@@ -15,6 +15,7 @@ interface Sent {
   readonly subject: string;
   readonly message: unknown;
   readonly timeoutMs: number;
+  readonly epoch: number | null | undefined;
   answer(answer: BusAnswer): Promise<void>;
 }
 
@@ -45,12 +46,12 @@ function router(given: { owner?: string | null; phase?: Phase; mayAnswer?: boole
     publish: (_, bytes) => published.push(decodeRequest(bytes)?.message) > 0,
     request: (subject, bytes, timeoutMs) =>
       new Promise((resolve) => {
-        const message = decodeRequest(bytes)?.message;
+        const { message, epoch } = decodeRequest(bytes) ?? {};
         const answer = async (value: BusAnswer): Promise<void> => {
           resolve(value);
           await turns(clock);
         };
-        sent.push({ subject, message, timeoutMs, answer });
+        sent.push({ subject, message, timeoutMs, epoch, answer });
       }),
     subscribe: () => ({ drain: async () => undefined, unsubscribe: () => undefined }),
     flush: async () => true,
@@ -79,8 +80,8 @@ function router(given: { owner?: string | null; phase?: Phase; mayAnswer?: boole
     meter: { attempted: (outcome) => void meter.attempts.push(outcome), tellLost: () => void meter.lost++ },
   });
   const answers: string[] = [];
-  const ask = async (message: unknown, timeoutMs = 5000): Promise<void> => {
-    made.ask("conversation", "a", message, timeoutMs).then(
+  const ask = async (message: unknown, timeoutMs = 5000, source?: AskSource): Promise<void> => {
+    made.ask("conversation", "a", message, timeoutMs, source).then(
       (value) => answers.push(String(value)),
       (error: unknown) => answers.push(`${toAppError(error).code} ${toAppError(error).outcome}`),
     );
@@ -105,7 +106,10 @@ async function turns(clock: VirtualClock): Promise<void> {
 const absent: BusAnswer = { outcome: "absent" };
 const silent: BusAnswer = { outcome: "silent" };
 const answered = (value: unknown): BusAnswer => ({ outcome: "answered", bytes: encodeValue(value) });
-const refused = (error: AppError): BusAnswer => ({ outcome: "answered", bytes: encodeFailure(error) });
+const refused = (error: AppError, epoch = 0): BusAnswer => ({
+  outcome: "answered",
+  bytes: encodeFailure(error, epoch),
+});
 
 test("what lives elsewhere is asked of its partition's owner, and answered by it", async () => {
   const { ask, sent, answers, partition, router: made } = router();
@@ -259,19 +263,134 @@ test("a stopped router answers everything it owes", async () => {
   expect(answers).toEqual(["outcome_unknown unknown", "shutting_down retry"]);
 });
 
+/** A client that shows that it is here when the test has it do so. */
+class Client implements AskSource {
+  readonly #clock: VirtualClock;
+  #asked: (() => void)[] = [];
+  isHere = true;
+  shownAt: number;
+
+  constructor(clock: VirtualClock) {
+    this.#clock = clock;
+    this.shownAt = clock.monotonic();
+  }
+
+  isWanted(): boolean {
+    return this.isHere;
+  }
+
+  show(then: () => void): void {
+    this.#asked.push(then);
+  }
+
+  get isAsked(): boolean {
+    return this.#asked.length > 0;
+  }
+
+  async shows(): Promise<void> {
+    this.shownAt = this.#clock.monotonic();
+    for (const then of this.#asked.splice(0)) then();
+    await turns(this.#clock);
+  }
+}
+
 test("what nobody waits for any more is not asked again", async () => {
-  const { router: made, sent, advance, partition } = router();
-  let waits = true;
-  const outcome = made
-    .ask("conversation", "a", "x", 5000, () => waits)
-    .catch((error: unknown) => toAppError(error).code);
+  const { clock, router: made, ask, sent, advance, partition, answers } = router();
+  const client = new Client(clock);
+  await ask("x", 5000, client);
   await advance(500);
   await sent[0]?.answer({ outcome: "silent" });
   expect(sent).toHaveLength(2);
-  waits = false;
+  client.isHere = false;
   await sent[1]?.answer({ outcome: "silent" });
   made.moved(partition);
   await advance(5000);
   expect(sent).toHaveLength(2);
-  expect(await outcome).toBe("outcome_unknown");
+  expect(answers).toEqual(["outcome_unknown unknown"]);
+});
+
+test("an ask names the epoch it is for, and is for a newer one only once its client has shown that it is here", async () => {
+  const { clock, ask, sent, answers, router: made, partition, advance } = router();
+  made.served(partition, 4);
+  const client = new Client(clock);
+  await ask("x", 5000, client);
+  await advance(10);
+  made.served(partition, 5);
+  await advance(100);
+  await sent[0]?.answer(silent);
+  expect(sent.map(({ epoch }) => epoch)).toEqual([4]);
+  expect(client.isAsked).toBe(true);
+  await client.shows();
+  expect(sent.map(({ message, epoch }) => [message, epoch])).toEqual([
+    ["x", 4],
+    ["x", 5],
+  ]);
+  await sent[1]?.answer(answered("done"));
+  await ask("y", 5000, client);
+  expect(sent[2]?.epoch).toBe(5);
+  expect(answers).toEqual(["done"]);
+});
+
+test("an owner that serves under a newer epoch says so, and is asked again once the client has shown that it is here", async () => {
+  const { clock, ask, sent, answers, advance } = router();
+  const client = new Client(clock);
+  await ask("x", 5000, client);
+  await advance(1);
+  await sent[0]?.answer(refused(new NotHere("shutting_down"), 7));
+  expect(sent.map(({ epoch }) => epoch)).toEqual([0]);
+  await client.shows();
+  expect(sent[1]?.epoch).toBe(7);
+  await sent[1]?.answer(answered("done"));
+  // Nor does one that asks for the first time since.
+  const another = new Client(clock);
+  another.shownAt = clock.monotonic() - 100;
+  await ask("y", 5000, another);
+  expect(sent).toHaveLength(2);
+  await another.shows();
+  expect(sent[2]?.epoch).toBe(7);
+  expect(answers).toEqual(["done"]);
+});
+
+test("what may be asked of any owner waits for nobody's sign", async () => {
+  const { ask, sent, router: made, partition, advance } = router();
+  await ask("x");
+  await advance(10);
+  made.served(partition, 2);
+  await advance(0);
+  expect(sent.map(({ epoch }) => epoch)).toEqual([null, null]);
+});
+
+test("a client that shows nothing is not asked for, here either, and learns nothing before the deadline", async () => {
+  const { clock, ask, sent, state, answers, router: made, partition, advance } = router();
+  const client = new Client(clock);
+  await advance(1);
+  made.served(partition, 2);
+  await ask("never left", 300, client);
+  state.phase = "owned";
+  state.owner = "me";
+  await ask("nor this", 300, client);
+  await advance(299);
+  expect(answers).toEqual([]);
+  expect(made.flights).toBe(2);
+  await advance(1);
+  await client.shows();
+  expect(answers).toEqual(["store_unavailable retry", "store_unavailable retry"]);
+  expect(sent).toEqual([]);
+  expect(made.flights).toBe(0);
+});
+
+test("a client that has shown it once is asked for under every epoch that began before", async () => {
+  const { clock, ask, state, answers, router: made, partition, advance } = router({ phase: "owned", owner: "me" });
+  const client = new Client(clock);
+  await advance(1);
+  made.served(partition, 2);
+  await ask("x", 5000, client);
+  expect(answers).toEqual([]);
+  await advance(1);
+  made.served(partition, 3);
+  await client.shows();
+  await ask("y", 5000, client);
+  expect(answers).toEqual(["here x", "here y"]);
+  state.phase = "away";
+  expect(client.isAsked).toBe(false);
 });

@@ -9,7 +9,7 @@ import type { CloseReason, ErrorCode } from "../protocol/codes";
 import type { ConversationId, DeviceId, UserId } from "../protocol/ids";
 import type { OperationName } from "../protocol/operations";
 import type { Store } from "../storage/store";
-import type { Router } from "./actor";
+import type { AskSource, Router } from "./actor";
 import type { Entrance } from "./entrance";
 import type { RowSource } from "./rows";
 
@@ -34,7 +34,7 @@ export interface Call {
 }
 
 /** A session, as its handlers and the directory see it. */
-export interface SessionHandle {
+export interface SessionHandle extends AskSource {
   readonly world: SessionWorld;
   readonly line: SessionLine;
   state: SessionState;
@@ -101,6 +101,8 @@ export interface SessionLine {
   /** Receives nothing that is published to the topic after the call. */
   unsubscribe(topic: string): void;
   isSubscribed(topic: string): boolean;
+  /** Sends a ping of the WebSocket; whoever reads the socket tells the session of its pong. @param payload in ASCII, up to 125 bytes */
+  ping(payload: string): void;
   /** Says goodbye and closes, once what was sent before has left. */
   close(reason: CloseReason, retryAfterMs: number | null): void;
 }

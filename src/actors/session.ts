@@ -9,6 +9,7 @@ import { frameTypes } from "../protocol/frames";
 import type { ConversationId, DeviceId, UserId } from "../protocol/ids";
 import { limits } from "../protocol/limits";
 import type { OperationName } from "../protocol/operations";
+import { ClientPings } from "./client-pings";
 import { Rate } from "./rate";
 import { isOperation, readDeadline } from "./session-args";
 import { perform } from "./session-operations";
@@ -34,6 +35,8 @@ export class Session implements SessionHandle {
   watched: readonly UserId[] | null = null;
   lookedAt: Map<ConversationId, boolean> | null = null;
   personRates: PersonRates | null = null;
+  shownAt: number;
+  #pings: ClientPings | null = null;
   readonly #rate: Rate;
   readonly #openedAt: number;
   #warned = false;
@@ -50,6 +53,8 @@ export class Session implements SessionHandle {
     this.world = world;
     this.line = line;
     this.#openedAt = world.clock.monotonic();
+    // Whatever comes over this connection was sent by somebody who had seen it open.
+    this.shownAt = this.#openedAt;
     this.#rate = new Rate(sessionRule(world), this.#openedAt);
   }
 
@@ -113,6 +118,24 @@ export class Session implements SessionHandle {
     this.state = "ended";
     this.#waiting = null;
     this.world.directory.leave(this);
+  }
+
+  isWanted(): boolean {
+    return this.state !== "ended";
+  }
+
+  show(then: () => void): void {
+    this.#pings ??= new ClientPings(
+      this.world.clock,
+      (payload) => this.line.ping(payload),
+      (at) => (this.shownAt = at),
+    );
+    this.#pings.ask(then);
+  }
+
+  /** The client's WebSocket answered a ping. */
+  ponged(payload: string): void {
+    if (this.state !== "ended") this.#pings?.answered(payload);
   }
 
   beginSend(conversation: ConversationId): boolean {
