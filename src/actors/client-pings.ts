@@ -2,6 +2,7 @@
 // it sends (RFC 6455, 5.5.3). A client that closed this connection, or lost it, answers none.
 // Owned by Session, made at the first question: most sessions never have one.
 import type { Clock } from "../lib/clock";
+import { sessionLimits } from "./session-world";
 
 /** A ping without a pong so far. */
 interface Ping {
@@ -30,6 +31,12 @@ export class ClientPings {
   /** Calls `then` once a ping was answered that was sent after this call. */
   ask(then: () => void): void {
     if (this.#asked.push(then) === 1) this.#clock.endOfTurn(() => this.#send());
+  }
+
+  /** Whether a ping has gone unanswered for too long: nothing that waits for it would ever be done. */
+  get isOverdue(): boolean {
+    const [first] = this.#pings;
+    return first !== undefined && this.#clock.monotonic() - first.sentAt > sessionLimits.pongMs;
   }
 
   /** A pong: it answers every ping up to its own. What is no answer to a ping of these is passed over. */
