@@ -67,8 +67,11 @@ export interface AskSource {
   isWanted(): boolean;
   /** It was here after this moment, by the monotonic clock: it has answered something that was sent to it then. */
   readonly shownAt: number;
-  /** Has it show that it is here; calls `then` once it has. Never calls it for a client that is gone. */
-  show(then: () => void): void;
+  /**
+   * Sends it something to answer, until {@link AskSource.shownAt} is `enough`, and calls `then`: those who wait for the same in the order
+   * of their calls. Never for a client that is gone; whoever waits no more cancels.
+   */
+  show(enough: () => boolean, then: () => void): Cancel;
 }
 
 /** Finds the owner of an actor and asks it. For sessions, HTTP handlers and runners only. */
@@ -76,7 +79,7 @@ export interface Router {
   /**
    * Rejects with an AppError: what the actor answered, or `outcome_unknown` past the deadline.
    * @param source for what must not be done once its client was answered otherwise: an owner is asked only after the source showed
-   * that it is here since that owner began. Absent: whoever asks repeats it nowhere else, or with no other outcome
+   * that it is here since that owner began. Absent: it does no harm when it is done late
    */
   ask(kind: KindName, key: string, message: unknown, timeoutMs?: number, source?: AskSource): Promise<unknown>;
   tell(kind: KindName, key: string, message: unknown): void;

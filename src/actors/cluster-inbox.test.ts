@@ -61,12 +61,13 @@ async function inbox() {
     flush: async () => true,
     onConnection: (listener) => listener(true),
   };
-  const ignored: string[] = [];
+  const [ignored, suspected]: [string[], number[]] = [[], []];
   const made = new ClusterInbox({
     bus,
     clock,
     system,
     epochOf: () => state.epoch,
+    suspect: (number) => void suspected.push(number),
     listener: { owned: () => undefined, lost: () => undefined, nodeGone: () => undefined },
     meter: {
       ignored: (reason) => void ignored.push(reason),
@@ -90,7 +91,7 @@ async function inbox() {
     });
     await turns(clock);
   };
-  return { clock, state, system, inbox: made, received, replies, ignored, answers, send };
+  return { clock, state, system, inbox: made, received, replies, ignored, suspected, answers, send };
 }
 
 async function turns(clock: VirtualClock): Promise<void> {
@@ -155,13 +156,15 @@ test("an ask that ends with the partition is not waited for by its repetition", 
 });
 
 test("what is for another epoch of the partition is not carried out; its caller is told of this one", async () => {
-  const { send, state, inbox: made, received, answers } = await inbox();
+  const { send, state, inbox: made, received, answers, suspected } = await inbox();
   await send("for the first", { number: 1, epoch: 1 });
   made.drop(partition);
   state.epoch = 2;
   await made.subscribe(partition, 2);
   await send("for the first, late", { number: 2, epoch: 1 });
+  expect(suspected).toEqual([]);
   await send("for one to come", { number: 3, epoch: 3 });
+  expect(suspected).toEqual([partition]);
   await send("of one who knows of none", { number: 4, epoch: 0 });
   await send("for the second", { number: 5, epoch: 2 });
   await send("for any", { number: 6 });

@@ -59,6 +59,8 @@ export interface ClusterInboxOptions {
   readonly clock: Clock;
   readonly system: ActorSystem;
   readonly epochOf: (partition: number) => Epoch | null;
+  /** Somebody has heard of a newer owner. */
+  readonly suspect: (partition: number) => void;
   readonly listener: PartitionListener;
   readonly meter: InboxMeter;
   /** Finishes in the background what the predecessor left open. */
@@ -160,8 +162,10 @@ export class ClusterInbox implements PlacementHost {
     if (timeoutMs > 0 ? delayMs > timeoutMs : delayMs === tooOld) return meter.ignored("late");
     const epoch = epochOf(partition);
     if (epoch === null) return message.answer(notServed);
-    if (timeoutMs > 0 && request.epoch !== null && request.epoch !== epoch)
+    if (timeoutMs > 0 && request.epoch !== null && request.epoch !== epoch) {
+      if (request.epoch > epoch) this.#options.suspect(partition);
       return message.answer(encodeFailure(ofAnotherEpoch, epoch));
+    }
     if (timeoutMs <= 0) return system.tell(kind, key, request.message, partition);
     const answer = this.#answering(request, message);
     if (answer === null) return meter.ignored("repeated");

@@ -67,6 +67,7 @@ export class ClusterNode implements Router, Placement, PlacementView {
       clock,
       system: this.#system,
       epochOf: (partition) => this.epochOf(partition),
+      suspect: (partition) => this.suspect(partition),
       listener,
       meter,
       reopen: (partition, epoch) => this.#reopenSoon(partition, epoch),

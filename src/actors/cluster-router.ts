@@ -45,7 +45,7 @@ export class ClusterRouter implements Router {
     const partition = partitionOf(kind, key);
     // Behind those that wait already, so that what one session asks arrives in its order.
     const waits = this.#lanes.size > 0 && this.#lanes.get(partition)?.isHeldUp === true;
-    if (waits || !this.#serves(partition) || !this.#epochs.holdFor(partition, source))
+    if (waits || !this.#serves(partition) || !this.#epochs.mayAskFor(source, partition))
       return this.#fly({ kind, key, message, partition, timeoutMs, source, maybeDone: false });
     const { system, clock } = this.#options;
     const startedAt = clock.monotonic();

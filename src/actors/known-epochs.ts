@@ -29,10 +29,10 @@ export class KnownEpochs {
   }
 
   /**
-   * Whether whoever asks was here after that epoch began: what was refused to them before they went elsewhere, and anything said
-   * there, its owner knows. Else an older ask of theirs might be carried out behind what they said since.
+   * Whether its owner may be asked for this client: it was here after that epoch began. So whatever it is answered elsewhere, by an
+   * owner who knows this epoch, is known to that one owner. Else an old ask might be carried out behind what its client said since.
    */
-  holdFor(partition: number, source: AskSource | undefined): boolean {
+  mayAskFor(source: AskSource | undefined, partition: number): boolean {
     return source === undefined || source.shownAt >= (this.#since[partition] as number);
   }
 }

@@ -73,7 +73,8 @@ function askAt(call: Call, conversation: ConversationId, ask: ConversationAsk): 
 }
 
 function askUser(call: Call, ask: UserAsk): Promise<unknown> {
-  return call.session.world.router.ask("user", userOf(call), ask, call.timeoutMs);
+  const { session, timeoutMs } = call;
+  return session.world.router.ask("user", userOf(call), ask, timeoutMs, session);
 }
 
 function userOf({ session }: Call): UserId {

@@ -194,7 +194,7 @@ export const sessionLimits = {
   /** How long a request may take at its actor, milliseconds; a shorter deadline of the client is kept. */
   askMs: 10_000,
   /** How long a client may owe the answer to a ping that a request waits for, milliseconds; then it is closed, and repeats the request. */
-  pongMs: 10_000,
+  pongMs: 8_000,
   /** How long sync waits for owners before it lists a row as pending, milliseconds. */
   rowMs: 500,
   /** A token that lives this long or less is announced as expiring, milliseconds. */

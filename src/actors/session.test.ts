@@ -9,6 +9,7 @@ import { settings } from "../lib/settings";
 import { decodeFrames, encode, packMessages } from "../protocol/codec";
 import { Entrance } from "./entrance";
 import { Session } from "./session";
+import { sessionLimits } from "./session-world";
 import type { SessionWorld } from "./session-world";
 
 type Asked = {
@@ -290,7 +291,10 @@ test("a client shows that it is there by answering a ping, and one that owes the
   session.state = "open";
   let shown = 0;
   clock.advance(5);
-  session.show(() => shown++);
+  session.show(
+    () => true,
+    () => shown++,
+  );
   clock.advance(5);
   expect([world.pings, shown, session.shownAt]).toEqual([["1"], 0, 0]);
   session.ponged("1");
@@ -299,8 +303,11 @@ test("a client shows that it is there by answering a ping, and one that owes the
   session.tick();
   expect(world.closedWith).toBe(null);
 
-  session.show(() => shown++);
-  clock.advance(10_000);
+  session.show(
+    () => true,
+    () => shown++,
+  );
+  clock.advance(sessionLimits.pongMs);
   session.tick();
   expect([world.closedWith, session.isWanted()]).toEqual([null, true]);
   clock.advance(1);

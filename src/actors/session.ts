@@ -1,5 +1,6 @@
 // A session: one connection's requests, from hello to the last answer. One object a socket, created by the transport.
 // Keeps G4 (one unresolved send per conversation) and G11: what waits is bounded, and a flood closes the connection.
+import type { Cancel } from "../lib/clock";
 import type { AppError } from "../lib/errors";
 import { AppError as Refusal, toAppError } from "../lib/errors";
 import { capabilities } from "../protocol/capabilities";
@@ -125,13 +126,13 @@ export class Session implements SessionHandle {
     return this.state !== "ended";
   }
 
-  show(then: () => void): void {
+  show(enough: () => boolean, then: () => void): Cancel {
     this.#pings ??= new ClientPings(
       this.world.clock,
       (payload) => this.line.ping(payload),
       (at) => (this.shownAt = at),
     );
-    this.#pings.ask(then);
+    return this.#pings.ask(enough, then);
   }
 
   /** The client's WebSocket answered a ping. */

@@ -65,7 +65,7 @@ export class ClusterWorld implements AsyncDisposable {
     };
   }
 
-  /** A connection of `user` to a node, signed in. @param at its place in {@link ClusterWorld.nodes} */
+  /** A connection of `user` to a node, signed in by a client that can sync again in place. @param at its place in {@link ClusterWorld.nodes} */
   async signIn(
     at: number,
     user: string,
@@ -74,7 +74,7 @@ export class ClusterWorld implements AsyncDisposable {
   ): Promise<RawClient> {
     const node = this.nodes[at] as RunningServer;
     const client = await RawClient.connect(node.url.replace("http", "ws") + socketPath);
-    await client.request("hello", 1, token ?? (await this.token(user)), device);
+    await client.request("hello", 1, token ?? (await this.token(user)), device, null, ["resync"]);
     return client;
   }
 

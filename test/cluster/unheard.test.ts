@@ -1,10 +1,9 @@
 // What nodes told each other and nobody heard: sign-outs, read marks and presence have no number of their own, and are mended all the same.
 import { expect, test } from "bun:test";
 import { closeCodes } from "../../src/protocol/codes";
-import { socketPath } from "../../src/protocol/frames";
 import type { RowTuple } from "../../src/protocol/operations";
 import { describeWith } from "../services/services";
-import { RawClient } from "../socket/raw-client";
+import type { RawClient } from "../socket/raw-client";
 import { ClusterWorld } from "./cluster-world";
 import { Muffle } from "./muffle";
 
@@ -18,11 +17,9 @@ async function open(): Promise<{ readonly world: ClusterWorld; readonly muffle: 
   return { world, muffle };
 }
 
-/** Signed in by a client that can sync again in place, and synced. */
+/** Signed in and synced. */
 async function online(world: ClusterWorld, at: number, user: string, device = "phone"): Promise<RawClient> {
-  const url = (world.nodes[at]?.url ?? "").replace("http", "ws") + socketPath;
-  const client = await RawClient.connect(url);
-  await client.request("hello", 1, await world.token(user), device, null, ["resync"]);
+  const client = await world.signIn(at, user, device);
   await client.request("sync", null, []);
   return client;
 }
