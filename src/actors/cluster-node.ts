@@ -4,7 +4,7 @@ import type { Clock } from "../lib/clock";
 import { partitionCount } from "../lib/hash";
 import type { Epoch } from "../protocol/ids";
 import type { Store } from "../storage/store";
-import type { AskSource, KindName, PlacedActor, Router } from "./actor";
+import type { KindName, PlacedActor, Router } from "./actor";
 import type { Bus } from "./bus";
 import { ClusterInbox } from "./cluster-inbox";
 import type { InboxMeter, PartitionListener } from "./cluster-inbox";
@@ -67,7 +67,6 @@ export class ClusterNode implements Router, Placement, PlacementView {
       clock,
       system: this.#system,
       epochOf: (partition) => this.epochOf(partition),
-      suspect: (partition) => this.suspect(partition),
       listener,
       meter,
       reopen: (partition, epoch) => this.#reopenSoon(partition, epoch),
@@ -79,7 +78,7 @@ export class ClusterNode implements Router, Placement, PlacementView {
     bus.onConnection((stands) => this.#placement.connection(stands));
   }
 
-  ask(kind: KindName, key: string, message: unknown, ...how: [number?, AskSource?]): Promise<unknown> {
+  ask(kind: KindName, key: string, message: unknown, ...how: [number?, (() => boolean)?]): Promise<unknown> {
     return this.#router.ask(kind, key, message, ...how);
   }
 
@@ -119,9 +118,9 @@ export class ClusterNode implements Router, Placement, PlacementView {
     return this.#placement.ownerOf(partition);
   }
 
-  /** An owner serves the partition under this epoch by now: whoever waits for it asks at once. */
-  served(partition: number, epoch: Epoch): void {
-    this.#router.served(partition, epoch);
+  /** Another node listens for the partition by now: whoever waits for it asks at once. */
+  served(partition: number): void {
+    this.#router.moved(partition);
   }
 
   unreachable(partition: number): void {

@@ -68,13 +68,12 @@ function askConversation<N extends ConversationOperation>(op: N, call: Call, arg
 function askAt(call: Call, conversation: ConversationId, ask: ConversationAsk): Promise<unknown> {
   const { session, timeoutMs } = call;
   // Whoever lost this connection repeats it elsewhere, and may be answered otherwise there; marks only move forward.
-  const source = ask.op === "read" ? undefined : session;
-  return session.world.router.ask("conversation", conversation, ask, timeoutMs, source);
+  const isWanted = ask.op === "read" ? undefined : () => session.state !== "ended";
+  return session.world.router.ask("conversation", conversation, ask, timeoutMs, isWanted);
 }
 
 function askUser(call: Call, ask: UserAsk): Promise<unknown> {
-  const { session, timeoutMs } = call;
-  return session.world.router.ask("user", userOf(call), ask, timeoutMs, session);
+  return call.session.world.router.ask("user", userOf(call), ask, call.timeoutMs);
 }
 
 function userOf({ session }: Call): UserId {

@@ -51,7 +51,6 @@ class NotedLine implements SessionLine {
   unsubscribe(): void {
     this.#note("unsubscribe");
   }
-  ping(): void {}
   close(reason: string): void {
     this.#note(`close ${reason}`);
   }

@@ -183,10 +183,7 @@ export class SocketServer {
       message: (ws, message) => this.#received(ws, message),
       drain: (ws) => ws.data.line?.drained(),
       ping: (ws) => this.#heard(ws.data),
-      pong: (ws, payload) => {
-        this.#heard(ws.data);
-        ws.data.session?.ponged(payload.toString("latin1"));
-      },
+      pong: (ws) => this.#heard(ws.data),
       close: (ws, code) => this.#closed(ws.data, code),
     };
   }

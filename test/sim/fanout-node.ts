@@ -71,7 +71,6 @@ export class FanOutNode {
     this.#router = new ClusterRouter({ ...common, placement: this.#view });
     this.#inbox = new ClusterInbox({
       ...common,
-      suspect: () => undefined,
       epochOf: (partition) => this.#placement.epochOf(partition),
       listener: this.gateway,
       reopen: () => undefined,
