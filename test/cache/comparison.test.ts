@@ -169,18 +169,19 @@ describeWith("own redis", "a server whose Redis", () => {
   });
 });
 
-/** Something of another type, or of no form of ours, in the place of whatever is there. */
+/** Something of another type, or of no form of ours, in the place of whatever is there; in one step, for the server writes meanwhile. */
 async function putGarbage(client: Redis, key: string, kind: number): Promise<void> {
-  await client.del(key);
+  const bare = client.multi().del(key);
   const kinds = [
-    () => client.set(key, "garbage"),
-    () => client.set(key, "7"),
-    () => client.rpush(key, "a"),
-    () => client.hset(key, "a", "b"),
-    () => client.sadd(key, "a", "node", "A".repeat(11)),
-    () => client.zadd(key, 1, "a"),
-    () => client.xadd(key, "*", "a", "b"),
-    () => client.set(key, Buffer.from([0x93, 1, 0xa1, 0x61, 0xc3])),
+    () => bare.set(key, "garbage"),
+    () => bare.set(key, "7"),
+    () => bare.rpush(key, "a"),
+    () => bare.hset(key, "a", "b"),
+    () => bare.sadd(key, "a", "node", "A".repeat(11)),
+    () => bare.zadd(key, 1, "a"),
+    () => bare.xadd(key, "*", "a", "b"),
+    () => bare.set(key, Buffer.from([0x93, 1, 0xa1, 0x61, 0xc3])),
   ];
   await kinds[kind % kinds.length]?.();
+  for (const [failure] of (await bare.exec()) ?? []) if (failure) throw failure;
 }
