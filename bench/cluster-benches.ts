@@ -3,10 +3,10 @@
 import { BenchCluster } from "./cluster";
 import { figure } from "./figures";
 import type { Figure } from "./figures";
-import type { Load, Measured, Target } from "./plan";
+import type { Load, Measured, RoomsPlan, Target } from "./plan";
 import { generate, startParley, temporaryFolder } from "./processes";
 import { residentKb } from "./process-stats";
-import { runLoads } from "./rooms-benches";
+import { describe, runLoads } from "./rooms-benches";
 import type { Say } from "./rooms-benches";
 import { makePeople } from "./sessions-benches";
 import { StallingSenders } from "./stalls";
@@ -74,24 +74,9 @@ export async function benchClusterCost(say: Say): Promise<readonly Figure[]> {
   using folder = temporaryFolder();
   await using one = await startParley(folder.path);
   await using cluster = await BenchCluster.start(nodes);
-  const load = async (target: Target, lasts: number): Promise<Measured> => {
-    const [found] = await runLoads(
-      target,
-      100,
-      10,
-      [{ senders: 1, batch: 64, rate: sendsPerSecond, seconds: lasts }],
-      say,
-    );
-    return found as Measured;
-  };
-  // For what is compiled only once it is hot; each of several nodes does but its part of what makes it so.
-  await load(one.target, warmUpSeconds);
-  await load(cluster.target, warmUpSeconds * nodes);
-  const found: { readonly alone: Measured; readonly ours: Measured }[] = [];
-  for (let turn = 0; turn < costTurns; turn++)
-    found.push({ alone: await load(one.target, seconds), ours: await load(cluster.target, seconds) });
-  const alone = middle(found.map((turn) => turn.alone));
-  const ours = middle(found.map((turn) => turn.ours));
+  const outcomes = await runTurns([one.target, cluster.target], say);
+  // The first of each is for what is compiled only once it is hot; each of several nodes does but its part of what makes it so.
+  const [alone, ours] = outcomes.map((found) => middle(found.slice(1))) as [Measured, Measured];
   return [
     figure("cluster-cost", {
       ours: ours.cpuUsPerOp,
@@ -101,6 +86,27 @@ export async function benchClusterCost(say: Say): Promise<readonly Figure[]> {
       load: `${sendsPerSecond} sends/s over 100 rooms of 10; NATS beside it ${ours.natsUsPerOp.toFixed(0)} µs`,
     }),
   ];
+}
+
+/** Answers what was measured of each target, a warm-up first. */
+async function runTurns(targets: readonly Target[], say: Say): Promise<readonly (readonly Measured[])[]> {
+  const load = (lasts: number): Load => ({ senders: 1, batch: 64, rate: sendsPerSecond, seconds: lasts });
+  const plans = targets.map((target, at): RoomsPlan => {
+    const loads = [
+      load(warmUpSeconds * (target.nodes?.length ?? 1)),
+      ...Array.from({ length: costTurns }, () => load(seconds)),
+    ];
+    return { kind: "rooms", target, rooms: 100, membersPerRoom: 10, loads, run: `turns${at}` };
+  });
+  const outcomes = targets.map((): Measured[] => []);
+  let told = 0;
+  await generate({ kind: "turns", plans }, (value) => {
+    const measured = value as Measured;
+    const at = told++ % targets.length;
+    outcomes[at]?.push(measured);
+    say(`${targets[at]?.nodes?.length ?? 1} nodes: ${describe(measured)}`);
+  });
+  return outcomes;
 }
 
 /** Deliveries for a second of CPU of all nodes, in one room of 1,000, against one node that is alone. */

@@ -2,7 +2,7 @@
 import { runLargeMake, runLargeUse } from "./large-room-load";
 import { runLargeLooked } from "./large-room-looked";
 import type { Plan } from "./plan";
-import { runRooms } from "./rooms-load";
+import { runTurns } from "./rooms-load";
 import { runSeed } from "./seed-load";
 import { runStorm } from "./storm-load";
 import { runPeople, runReads, runSessions } from "./sessions-load";
@@ -14,7 +14,9 @@ function report(value: unknown): void {
 async function run(plan: Plan): Promise<void> {
   switch (plan.kind) {
     case "rooms":
-      return runRooms(plan, report);
+      return runTurns([plan], report);
+    case "turns":
+      return runTurns(plan.plans, report);
     case "sessions":
       return runSessions(plan, report);
     case "reads":

@@ -11,6 +11,12 @@ export interface RoomsPlan {
   readonly run: string;
 }
 
+/** Loads on several servers, or clusters, by turns: of each plan the first load, then of each the second. All are connected throughout. */
+export interface TurnsPlan {
+  readonly kind: "turns";
+  readonly plans: readonly RoomsPlan[];
+}
+
 /** How the senders of every room send. */
 export interface Load {
   /** Senders in each room. */
@@ -122,6 +128,7 @@ export interface LargeLookedPlan {
 
 export type Plan =
   | RoomsPlan
+  | TurnsPlan
   | SessionsPlan
   | ReadsPlan
   | PeoplePlan

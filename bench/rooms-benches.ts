@@ -214,7 +214,8 @@ function nameOf({ load }: Measured): string {
   return load ? `${load.senders} × ${load.batch}` : "";
 }
 
-function describe(one: Measured): string {
+/** An outcome in one line, for a person. */
+export function describe(one: Measured): string {
   const rates = `${Math.round(one.operationsPerSecond)} acks/s, ${Math.round(one.deliveriesPerSecond)} deliveries/s`;
   const times = `ack p50 ${one.ackP50Ms.toFixed(1)} p99 ${one.ackP99Ms.toFixed(1)}, delivery p99 ${one.deliveryP99Ms.toFixed(1)} ms`;
   const cpu = `${one.cpuUsPerOp.toFixed(2)} µs/op, server ${one.serverCpu.toFixed(2)}, generator ${one.generatorCpu.toFixed(2)} cores`;

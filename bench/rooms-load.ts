@@ -8,13 +8,26 @@ import type { Sender, Tally } from "./room";
 const warmUpSeconds = 1;
 const roomsOpenedAtOnce = 20;
 
-/** Connects everybody once, then runs load after load on the same connections. `report` is told each outcome. */
-export async function runRooms(plan: RoomsPlan, report: (measured: Measured) => void): Promise<void> {
-  const tally: Tally = { acked: 0, delivered: 0, faults: 0, ackTimes: new Histogram(), deliveryTimes: new Histogram() };
-  const rooms = await openRooms(plan, tally);
-  for (const [at, load] of plan.loads.entries()) {
-    report(await runLoad(load, at, rooms, plan.target, tally));
+/**
+ * Connects everybody once, then runs load after load on the same connections: the first of every plan, then the second.
+ * `report` is told each outcome.
+ */
+export async function runTurns(plans: readonly RoomsPlan[], report: (measured: Measured) => void): Promise<void> {
+  const opened: (() => Promise<void>)[][] = [];
+  for (const plan of plans) {
+    const tally: Tally = {
+      acked: 0,
+      delivered: 0,
+      faults: 0,
+      ackTimes: new Histogram(),
+      deliveryTimes: new Histogram(),
+    };
+    const rooms = await openRooms(plan, tally);
+    const { loads, target } = plan;
+    opened.push(loads.map((load, at) => async () => report(await runLoad(load, at, rooms, target, tally))));
   }
+  const turns = Math.max(...opened.map((runs) => runs.length));
+  for (let turn = 0; turn < turns; turn++) for (const runs of opened) await runs[turn]?.();
 }
 
 async function openRooms(plan: RoomsPlan, tally: Tally): Promise<readonly Room[]> {

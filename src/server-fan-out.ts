@@ -89,7 +89,7 @@ function gatewayOf(
       epochOf: (partition) => node()?.epochOf(partition) ?? null,
       mayAnswer: (partition) => node()?.mayAnswer(partition) ?? false,
     },
-    served: (partition) => node()?.served(partition),
+    served: (partition, epoch) => node()?.served(partition, epoch),
     peek: (kind, key) => node()?.peek(kind, key) ?? null,
     local: new RowSource(router, store),
     news: people,

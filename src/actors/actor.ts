@@ -58,13 +58,30 @@ export interface ActorKind {
   readonly activeMax: number;
 }
 
+/**
+ * Who is behind an ask: a client that may leave this node without its noticing, and repeat the ask at another, where it is answered
+ * otherwise perhaps.
+ */
+export interface AskSource {
+  /** Whether it waits for an answer, as far as this node knows. */
+  isWanted(): boolean;
+  /** It was here after this moment, by the monotonic clock: it has answered something that was sent to it then. */
+  readonly shownAt: number;
+  /**
+   * Sends it something to answer, until {@link AskSource.shownAt} is `enough`, and calls `then`: those who wait for the same in the order
+   * of their calls. Never for a client that is gone; whoever waits no more cancels.
+   */
+  show(enough: () => boolean, then: () => void): Cancel;
+}
+
 /** Finds the owner of an actor and asks it. For sessions, HTTP handlers and runners only. */
 export interface Router {
   /**
    * Rejects with an AppError: what the actor answered, or `outcome_unknown` past the deadline.
-   * @param isWanted whether somebody still waits for it: what was not is not asked of another node again. Absent: yes
+   * @param source for what must not be done once its client was answered otherwise: an owner is asked only after the source showed
+   * that it is here since that owner began. Absent: it does no harm when it is done late
    */
-  ask(kind: KindName, key: string, message: unknown, timeoutMs?: number, isWanted?: () => boolean): Promise<unknown>;
+  ask(kind: KindName, key: string, message: unknown, timeoutMs?: number, source?: AskSource): Promise<unknown>;
   tell(kind: KindName, key: string, message: unknown): void;
   /** Tells it only where it lives on this node; false: it does not. */
   tellHere(kind: KindName, key: string, message: unknown): boolean;

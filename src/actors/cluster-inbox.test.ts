@@ -19,6 +19,7 @@ const usual: NodeRequest = {
   message: "",
   number: 1,
   sentAt: null,
+  epoch: null,
 };
 
 /** An inbox that serves the partition of actor `a`, which answers when the test says so. */
@@ -60,12 +61,13 @@ async function inbox() {
     flush: async () => true,
     onConnection: (listener) => listener(true),
   };
-  const ignored: string[] = [];
+  const [ignored, suspected]: [string[], number[]] = [[], []];
   const made = new ClusterInbox({
     bus,
     clock,
     system,
     epochOf: () => state.epoch,
+    suspect: (number) => void suspected.push(number),
     listener: { owned: () => undefined, lost: () => undefined, nodeGone: () => undefined },
     meter: {
       ignored: (reason) => void ignored.push(reason),
@@ -83,12 +85,13 @@ async function inbox() {
       bytes: encodeRequest({ ...usual, message: name, ...given }),
       answer(bytes) {
         const answer = decodeAnswer(bytes);
-        answers.push(`${name}: ${answer.ok ? String(answer.value) : answer.error.code}`);
+        const says = answer.ok ? String(answer.value) : answer.error.code;
+        answers.push(`${name}: ${says}${!answer.ok && answer.epoch > 0 ? ` of ${answer.epoch}` : ""}`);
       },
     });
     await turns(clock);
   };
-  return { clock, state, system, inbox: made, received, replies, ignored, answers, send };
+  return { clock, state, system, inbox: made, received, replies, ignored, suspected, answers, send };
 }
 
 async function turns(clock: VirtualClock): Promise<void> {
@@ -152,18 +155,23 @@ test("an ask that ends with the partition is not waited for by its repetition", 
   expect(received).toEqual(["first", "again"]);
 });
 
-test("what was sent before this node served the partition is not carried out; its caller is told to ask anew", async () => {
-  const { clock, send, inbox: made, received, answers } = await inbox();
-  await send("quick", { number: 1, sentAt: clock.monotonic() });
-  clock.advance(3000);
-  const sentAt = clock.monotonic();
-  clock.advance(1000);
+test("what is for another epoch of the partition is not carried out; its caller is told of this one", async () => {
+  const { send, state, inbox: made, received, answers, suspected } = await inbox();
+  await send("for the first", { number: 1, epoch: 1 });
   made.drop(partition);
+  state.epoch = 2;
   await made.subscribe(partition, 2);
-  clock.advance(500);
-  await send("old", { number: 2, sentAt });
-  expect(received).toEqual(["quick"]);
-  expect(answers.at(-1)).toBe("old: shutting_down");
-  await send("new", { number: 3, sentAt: sentAt + 1000 });
-  expect(received).toEqual(["quick", "new"]);
+  await send("for the first, late", { number: 2, epoch: 1 });
+  expect(suspected).toEqual([]);
+  await send("for one to come", { number: 3, epoch: 3 });
+  expect(suspected).toEqual([partition]);
+  await send("of one who knows of none", { number: 4, epoch: 0 });
+  await send("for the second", { number: 5, epoch: 2 });
+  await send("for any", { number: 6 });
+  expect(received).toEqual(["for the first", "for the second", "for any"]);
+  expect(answers.slice(1)).toEqual([
+    "for the first, late: shutting_down of 2",
+    "for one to come: shutting_down of 2",
+    "of one who knows of none: shutting_down of 2",
+  ]);
 });

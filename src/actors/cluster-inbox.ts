@@ -59,6 +59,8 @@ export interface ClusterInboxOptions {
   readonly clock: Clock;
   readonly system: ActorSystem;
   readonly epochOf: (partition: number) => Epoch | null;
+  /** Somebody has heard of a newer owner. */
+  readonly suspect: (partition: number) => void;
   readonly listener: PartitionListener;
   readonly meter: InboxMeter;
   /** Finishes in the background what the predecessor left open. */
@@ -71,8 +73,6 @@ export interface ClusterInboxOptions {
 export class ClusterInbox implements PlacementHost {
   readonly #options: ClusterInboxOptions;
   readonly #subscriptions = new Map<number, BusSubscription>();
-  /** Since when partitions are served here, by the monotonic clock. */
-  readonly #servedSince = new Map<number, number>();
   /** Callers that were heard; the one whose connection is the oldest is forgotten first. */
   readonly #callers = new Map<Incarnation, Caller>();
   readonly #dropped = new Set<number>();
@@ -84,10 +84,9 @@ export class ClusterInbox implements PlacementHost {
   }
 
   async subscribe(partition: number, epoch: Epoch): Promise<boolean> {
-    const { bus, listener, moved, clock } = this.#options;
+    const { bus, listener, moved } = this.#options;
     this.#subscriptions.get(partition)?.unsubscribe();
     this.#endDropped();
-    this.#servedSince.set(partition, clock.monotonic());
     const subscription = bus.subscribe(subjectOf(partition), (message) => this.#receive(partition, message));
     this.#subscriptions.set(partition, subscription);
     // Sessions of this node need not wait for the server to know of it.
@@ -161,8 +160,12 @@ export class ClusterInbox implements PlacementHost {
     const { kind, key, timeoutMs } = request;
     const delayMs = this.#delayOf(request);
     if (timeoutMs > 0 ? delayMs > timeoutMs : delayMs === tooOld) return meter.ignored("late");
-    if (epochOf(partition) === null || (timeoutMs > 0 && this.#wasSentBefore(partition, delayMs)))
-      return message.answer(notServed);
+    const epoch = epochOf(partition);
+    if (epoch === null) return message.answer(notServed);
+    if (timeoutMs > 0 && request.epoch !== null && request.epoch !== epoch) {
+      if (request.epoch > epoch) this.#options.suspect(partition);
+      return message.answer(encodeFailure(ofAnotherEpoch, epoch));
+    }
     if (timeoutMs <= 0) return system.tell(kind, key, request.message, partition);
     const answer = this.#answering(request, message);
     if (answer === null) return meter.ignored("repeated");
@@ -198,12 +201,6 @@ export class ClusterInbox implements PlacementHost {
     return sentAt === null ? 0 : delays.of(sentAt, this.#options.clock.monotonic());
   }
 
-  /** Then it was for another owner, who may have refused its repetition since: this one knows nothing of that. Its caller asks anew. */
-  #wasSentBefore(partition: number, delayMs: number): boolean {
-    const servedMs = this.#options.clock.monotonic() - (this.#servedSince.get(partition) ?? Number.POSITIVE_INFINITY);
-    return delayMs > servedMs;
-  }
-
   #callerOf(name: Incarnation, connection: number): Caller {
     const known = this.#callers.get(name);
     if (known && known.connection >= connection) return known;
@@ -221,6 +218,8 @@ export class ClusterInbox implements PlacementHost {
 /** A delay past everything. */
 const tooOld = Number.POSITIVE_INFINITY;
 const notServed = encodeFailure(new NotHere("shutting_down", "this node does not serve the actor now"));
+/** It was for another owner, who may have refused its repetition since: this one knows nothing of that. Its caller asks anew. */
+const ofAnotherEpoch = new NotHere("shutting_down", "this node serves the actor under another epoch");
 const notUnderstood = encodeFailure(new NotHere("store_unavailable", "this node does not understand the request"));
 
 /** A value that has no encoding is a fault of this program; whoever asked learns that nobody knows what became of it. */

@@ -1,9 +1,11 @@
 // Asks on their way to the owner of one partition: attempts, and where nobody answers, the queue that keeps their order.
 // Owned by the cluster's router, one lane for each partition that is asked elsewhere or waited for.
-import type { Clock } from "../lib/clock";
+import type { Cancel, Clock } from "../lib/clock";
 import { AppError, toAppError } from "../lib/errors";
-import type { KindName } from "./actor";
+import type { Epoch } from "../protocol/ids";
+import type { AskSource, KindName } from "./actor";
 import type { Bus, BusAnswer } from "./bus";
+import type { KnownEpochs } from "./known-epochs";
 import { decodeAnswer, encodeRequest } from "./node-wire";
 import { asksAgain, NotHere } from "./not-here";
 import type { Incarnation } from "./placement-shares";
@@ -54,6 +56,7 @@ export interface ClusterRouterOptions {
 
 /** What a lane needs of its router. */
 export interface LaneHost {
+  readonly epochs: KnownEpochs;
   /** Whether the partition is served by this node now. */
   serves(): boolean;
   /** One flight more, or less. */
@@ -171,8 +174,8 @@ export interface FlightAsk {
   readonly message: unknown;
   readonly partition: number;
   readonly timeoutMs: number;
-  /** Whether whoever asked still waits; there are no more attempts otherwise. */
-  readonly isWanted: () => boolean;
+  /** There are no attempts for one that waits no more, nor for one of whom it is not sure that it is here still. */
+  readonly source: AskSource | undefined;
   /** An attempt before may have been carried out. */
   readonly maybeDone: boolean;
   /** Tells the owner that attempts are of one ask: it handles them as one. */
@@ -181,11 +184,18 @@ export interface FlightAsk {
 
 /** What a flight needs of its lane. */
 interface FlightHost extends Asker {
+  readonly epochs: KnownEpochs;
   serves(): boolean;
   /** It was answered. */
   ended(): void;
   /** Nobody is there to answer it now. */
   wait(): void;
+}
+
+/** One attempt, and the epoch it is for; null: any. */
+interface Attempt {
+  readonly number: number;
+  readonly epoch: Epoch | null;
 }
 
 /** One ask on its way: attempts until one is answered. The first answer counts, also of an attempt that was given up. */
@@ -195,11 +205,15 @@ class Flight {
   readonly #host: FlightHost;
   readonly #deadline: number;
   #attempts = 0;
+  /** The last attempt that left, or was made here. */
+  #sent: Attempt | null = null;
   #attemptMs: number = askTimes.attemptMs.first;
   /** The last attempt found nobody, and the next is its lane's to begin. */
   #waiting = false;
   /** This node's own actor has it, and will answer. */
   #askedHere = false;
+  /** Set while its source is to show that it is here: ends the wait for that. */
+  #cancelShow: Cancel | null = null;
   #maybeDone: boolean;
   /** Attempts, given up or not, of which nothing was heard yet. */
   #underWay = 0;
@@ -219,7 +233,7 @@ class Flight {
 
   /** Whether its time is over, or nobody waits for it any more. @param now monotonic milliseconds */
   isOver(now: number): boolean {
-    return now >= this.#deadline || !this.#ask.isWanted();
+    return now >= this.#deadline || this.#ask.source?.isWanted() === false;
   }
 
   /** Another owner. */
@@ -229,16 +243,18 @@ class Flight {
   }
 
   attempt(): void {
-    if (this.#settled) return;
+    if (this.#settled || this.#cancelShow !== null) return;
     const here = this.#host.serves();
     if (here && this.#askedHere) return;
     this.#attempts++;
-    this.#askedHere = here;
+    this.#askedHere = false;
     this.#waiting = false;
     const { placement, clock, self } = this.#options;
     const now = clock.monotonic();
     if (this.isOver(now)) return this.giveUp();
     const leftMs = this.#deadline - now;
+    if (!this.#maySend()) return this.#awaitSource(leftMs);
+    this.#askedHere = here;
     if (here) return this.#askHere(leftMs);
     const owner = placement.ownerOf(this.#ask.partition);
     if (owner === null || owner === self) return this.#later();
@@ -250,14 +266,44 @@ class Flight {
     const says =
       this.#maybeDone || this.#underWay > 0
         ? new AppError("outcome_unknown", "no answer by the deadline; repeat with the same client id to learn")
-        : new AppError("store_unavailable", "no node served this in time; nothing was done", { retryAfterMs: 200 });
+        : new AppError("store_unavailable", "its owner could not be asked in time; nothing was done", {
+            retryAfterMs: 200,
+          });
     this.#fail(says);
+  }
+
+  /** Its source may have gone and been answered otherwise elsewhere: nothing is asked before it has shown that it is here. */
+  #awaitSource(leftMs: number): void {
+    const cancelTimer = this.#options.clock.after(leftMs, () => this.giveUp());
+    const cancelShow = this.#ask.source?.show(
+      () => this.#maySend(),
+      () => {
+        cancelTimer();
+        this.#cancelShow = null;
+        this.attempt();
+      },
+    );
+    this.#cancelShow = () => {
+      cancelTimer();
+      cancelShow?.();
+    };
+  }
+
+  #maySend(): boolean {
+    return this.#host.epochs.mayAskFor(this.#ask.source, this.#ask.partition);
+  }
+
+  #begin(): Attempt {
+    const { source, partition } = this.#ask;
+    const epoch = source === undefined ? null : this.#host.epochs.of(partition);
+    this.#underWay++;
+    this.#sent = { number: this.#attempts, epoch };
+    return this.#sent;
   }
 
   #askHere(leftMs: number): void {
     const { kind, key, message, partition } = this.#ask;
-    const mine = this.#attempts;
-    this.#underWay++;
+    const mine = this.#begin();
     this.#options.system.ask(kind, key, message, leftMs, partition).then(
       (value) => this.#succeed(value),
       (error: unknown) => this.#failed(mine, toAppError(error)),
@@ -267,8 +313,8 @@ class Flight {
   #askOwner(leftMs: number): void {
     const { bus, self: caller, clock } = this.#options;
     const { kind, key, message, partition, number } = this.#ask;
-    const through = { caller, connection: bus.connection, sentAt: clock.monotonic() };
-    const mine = this.#attempts;
+    const mine = this.#begin();
+    const through = { caller, connection: bus.connection, sentAt: clock.monotonic(), epoch: mine.epoch };
     let bytes: Uint8Array;
     try {
       bytes = encodeRequest({ kind, key, ...through, timeoutMs: leftMs, message, number });
@@ -276,11 +322,10 @@ class Flight {
       return this.#fail(toAppError(thrown));
     }
     const waits = Math.min(leftMs, this.#attemptMs);
-    this.#underWay++;
     void bus.request(subjectOf(partition), bytes, waits).then((answer) => this.#answered(mine, answer));
   }
 
-  #answered(attempt: number, answer: BusAnswer): void {
+  #answered(attempt: Attempt, answer: BusAnswer): void {
     const { meter, placement } = this.#options;
     if (answer.outcome !== "answered") this.#underWay--;
     if (answer.outcome === "silent") this.#maybeDone = true;
@@ -288,10 +333,10 @@ class Flight {
       const decoded = decodeAnswer(answer.bytes);
       meter.attempted(!decoded.ok && decoded.error instanceof NotHere ? "again" : "answered");
       if (decoded.ok) return this.#succeed(decoded.value);
-      return this.#failed(attempt, decoded.error);
+      return this.#refused(attempt, decoded.error, decoded.epoch);
     }
     meter.attempted(answer.outcome);
-    if (this.#settled || attempt !== this.#attempts) return;
+    if (this.#settled || attempt.number !== this.#attempts) return;
     if (answer.outcome === "silent") {
       this.#attemptMs = Math.min(this.#attemptMs * 2, askTimes.attemptMs.last);
       return this.attempt();
@@ -300,15 +345,29 @@ class Flight {
     this.#later();
   }
 
-  #failed(attempt: number, error: AppError): void {
+  #refused(attempt: Attempt, error: AppError, epoch: Epoch): void {
+    // For a moment two may listen, one of whom was replaced: that one does nothing does not say that none does.
+    if (asksAgain(error)) this.#maybeDone = true;
+    this.#host.epochs.learn(this.#ask.partition, epoch);
+    const isNews = attempt.epoch !== null && epoch > attempt.epoch;
+    if (!isNews || this.#settled || attempt.number !== this.#attempts) return this.#failed(attempt, error);
     this.#underWay--;
-    if (attempt === this.#attempts) this.#askedHere = false;
+    this.attempt();
+  }
+
+  #failed(attempt: Attempt, error: AppError): void {
+    this.#underWay--;
+    const isLast = attempt.number === this.#attempts;
+    if (isLast) this.#askedHere = false;
     if (error.outcome === "unknown") this.#maybeDone = true;
     if (this.#settled) return;
-    if (!asksAgain(error)) {
-      // Of an attempt that was given up, only what is certain counts: a newer one may do better.
-      if (attempt === this.#attempts || error.outcome === "final") this.#fail(error);
-    } else if (attempt === this.#attempts) this.#later();
+    if (asksAgain(error)) {
+      if (isLast) this.#later();
+      return;
+    }
+    // Of an attempt that was given up, only what is certain counts: a newer one may do better. And one under another epoch may do it
+    // yet, since its owner knows nothing of this refusal.
+    if (isLast || (error.outcome === "final" && attempt.epoch === this.#sent?.epoch)) this.#fail(error);
   }
 
   #later(): void {
@@ -327,6 +386,7 @@ class Flight {
   #end(): boolean {
     if (this.#settled) return false;
     this.#settled = true;
+    this.#cancelShow?.();
     this.#host.ended();
     return true;
   }

@@ -4,7 +4,7 @@ import type { Clock } from "../lib/clock";
 import { partitionCount } from "../lib/hash";
 import type { Epoch } from "../protocol/ids";
 import type { Store } from "../storage/store";
-import type { KindName, PlacedActor, Router } from "./actor";
+import type { AskSource, KindName, PlacedActor, Router } from "./actor";
 import type { Bus } from "./bus";
 import { ClusterInbox } from "./cluster-inbox";
 import type { InboxMeter, PartitionListener } from "./cluster-inbox";
@@ -67,6 +67,7 @@ export class ClusterNode implements Router, Placement, PlacementView {
       clock,
       system: this.#system,
       epochOf: (partition) => this.epochOf(partition),
+      suspect: (partition) => this.suspect(partition),
       listener,
       meter,
       reopen: (partition, epoch) => this.#reopenSoon(partition, epoch),
@@ -78,7 +79,7 @@ export class ClusterNode implements Router, Placement, PlacementView {
     bus.onConnection((stands) => this.#placement.connection(stands));
   }
 
-  ask(kind: KindName, key: string, message: unknown, ...how: [number?, (() => boolean)?]): Promise<unknown> {
+  ask(kind: KindName, key: string, message: unknown, ...how: [number?, AskSource?]): Promise<unknown> {
     return this.#router.ask(kind, key, message, ...how);
   }
 
@@ -118,9 +119,9 @@ export class ClusterNode implements Router, Placement, PlacementView {
     return this.#placement.ownerOf(partition);
   }
 
-  /** Another node listens for the partition by now: whoever waits for it asks at once. */
-  served(partition: number): void {
-    this.#router.moved(partition);
+  /** An owner serves the partition under this epoch by now: whoever waits for it asks at once. */
+  served(partition: number, epoch: Epoch): void {
+    this.#router.served(partition, epoch);
   }
 
   unreachable(partition: number): void {

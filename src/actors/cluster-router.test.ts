@@ -1,111 +1,7 @@
 import { expect, test } from "bun:test";
-import { VirtualClock } from "../../test/sim/virtual-clock";
-import { AppError, toAppError } from "../lib/errors";
-import { partitionOf } from "../lib/hash";
-import type { ActorKind } from "./actor";
-import type { Bus, BusAnswer } from "./bus";
-import { ClusterRouter } from "./cluster-router";
-import { decodeRequest, encodeFailure, encodeValue } from "./node-wire";
+import { AppError } from "../lib/errors";
 import { NotHere } from "./not-here";
-import type { Phase } from "./placement-slot";
-import { createActorSystem } from "./system";
-
-/** A request on its way to another node, for the test to answer. */
-interface Sent {
-  readonly subject: string;
-  readonly message: unknown;
-  readonly timeoutMs: number;
-  answer(answer: BusAnswer): Promise<void>;
-}
-
-/** Echoes; keeps what is told to stay unanswered. */
-const kind: ActorKind = {
-  name: "conversation",
-  mailboxMax: 100,
-  idleMs: 60_000,
-  activeMax: 100,
-  isBacked: (message) => message === "stored",
-  activate: async () => ({
-    receive: (message, reply) => (message === "stay" ? undefined : reply.ok(`here ${String(message)}`)),
-    passivate: async () => true,
-    abort: () => undefined,
-  }),
-};
-
-/** A router of node `me`; the actor `a` is `them`'s, unless the test says otherwise. */
-function router(given: { owner?: string | null; phase?: Phase; mayAnswer?: boolean } = {}) {
-  const clock = new VirtualClock();
-  const state = { owner: "them" as string | null, phase: "away" as Phase, mayAnswer: true, ...given };
-  const sent: Sent[] = [];
-  const published: unknown[] = [];
-  const meter = { attempts: [] as string[], lost: 0, unreachable: 0 };
-  const bus: Bus = {
-    connected: true,
-    connection: 3,
-    publish: (_, bytes) => published.push(decodeRequest(bytes)?.message) > 0,
-    request: (subject, bytes, timeoutMs) =>
-      new Promise((resolve) => {
-        const message = decodeRequest(bytes)?.message;
-        const answer = async (value: BusAnswer): Promise<void> => {
-          resolve(value);
-          await turns(clock);
-        };
-        sent.push({ subject, message, timeoutMs, answer });
-      }),
-    subscribe: () => ({ drain: async () => undefined, unsubscribe: () => undefined }),
-    flush: async () => true,
-    onConnection: (listener) => listener(true),
-  };
-  const placement = {
-    phaseOf: () => state.phase,
-    ownerOf: () => state.owner,
-    mayAnswer: () => state.mayAnswer,
-    unreachable: () => void meter.unreachable++,
-    epochOf: () => (state.phase === "owned" ? 1 : null),
-    suspect: () => undefined,
-  };
-  const system = createActorSystem({
-    clock,
-    kinds: [kind],
-    placement,
-    events: { failed: () => undefined, dropped: () => undefined },
-  });
-  const made = new ClusterRouter({
-    self: "me",
-    bus,
-    clock,
-    placement,
-    system,
-    meter: { attempted: (outcome) => void meter.attempts.push(outcome), tellLost: () => void meter.lost++ },
-  });
-  const answers: string[] = [];
-  const ask = async (message: unknown, timeoutMs = 5000): Promise<void> => {
-    made.ask("conversation", "a", message, timeoutMs).then(
-      (value) => answers.push(String(value)),
-      (error: unknown) => answers.push(`${toAppError(error).code} ${toAppError(error).outcome}`),
-    );
-    await turns(clock);
-  };
-  const advance = async (ms: number): Promise<void> => {
-    clock.advance(ms);
-    await turns(clock);
-  };
-  const partition = partitionOf("conversation", "a");
-  return { clock, state, sent, published, meter, system, router: made, answers, ask, advance, partition };
-}
-
-/** Everything that promises and turns of the clock still have to do. */
-async function turns(clock: VirtualClock): Promise<void> {
-  for (let turn = 0; turn < 10; turn++) {
-    clock.settle();
-    await Promise.resolve();
-  }
-}
-
-const absent: BusAnswer = { outcome: "absent" };
-const silent: BusAnswer = { outcome: "silent" };
-const answered = (value: unknown): BusAnswer => ({ outcome: "answered", bytes: encodeValue(value) });
-const refused = (error: AppError): BusAnswer => ({ outcome: "answered", bytes: encodeFailure(error) });
+import { absent, answered, Client, refused, routerWorld as router, silent, turns } from "./router-world.case";
 
 test("what lives elsewhere is asked of its partition's owner, and answered by it", async () => {
   const { ask, sent, answers, partition, router: made } = router();
@@ -260,18 +156,16 @@ test("a stopped router answers everything it owes", async () => {
 });
 
 test("what nobody waits for any more is not asked again", async () => {
-  const { router: made, sent, advance, partition } = router();
-  let waits = true;
-  const outcome = made
-    .ask("conversation", "a", "x", 5000, () => waits)
-    .catch((error: unknown) => toAppError(error).code);
+  const { clock, router: made, ask, sent, advance, partition, answers } = router();
+  const client = new Client(clock);
+  await ask("x", 5000, client);
   await advance(500);
   await sent[0]?.answer({ outcome: "silent" });
   expect(sent).toHaveLength(2);
-  waits = false;
+  client.isHere = false;
   await sent[1]?.answer({ outcome: "silent" });
   made.moved(partition);
   await advance(5000);
   expect(sent).toHaveLength(2);
-  expect(await outcome).toBe("outcome_unknown");
+  expect(answers).toEqual(["outcome_unknown unknown"]);
 });

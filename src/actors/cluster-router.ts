@@ -2,9 +2,11 @@
 // Whatever becomes of owners and messages, an ask is answered once, by its deadline; one that may have been done says so.
 import { AppError, toAppError } from "../lib/errors";
 import { partitionOf } from "../lib/hash";
-import type { KindName, PlacedActor, Router } from "./actor";
+import type { Epoch } from "../protocol/ids";
+import type { AskSource, KindName, PlacedActor, Router } from "./actor";
 import { Lane, subjectOf } from "./cluster-lane";
 import type { ClusterRouterOptions, FlightAsk } from "./cluster-lane";
+import { KnownEpochs } from "./known-epochs";
 import { encodeRequest } from "./node-wire";
 import { asksAgain } from "./not-here";
 import { askTimeoutMs } from "./system";
@@ -12,11 +14,10 @@ import { askTimeoutMs } from "./system";
 /** Asks of other nodes that may be under way; past it they are answered `overloaded`. */
 const flightsMax = 100_000;
 
-const always = (): boolean => true;
-
 /** See the head of this file. */
 export class ClusterRouter implements Router {
   readonly #options: ClusterRouterOptions;
+  readonly #epochs: KnownEpochs;
   /** Of partitions that somebody asks elsewhere, or waits for. */
   readonly #lanes = new Map<number, Lane>();
   #count = 0;
@@ -26,6 +27,7 @@ export class ClusterRouter implements Router {
 
   constructor(options: ClusterRouterOptions) {
     this.#options = options;
+    this.#epochs = new KnownEpochs(options.clock);
   }
 
   /** Asks under way that are not this node's own actors' to answer. */
@@ -38,20 +40,20 @@ export class ClusterRouter implements Router {
     key: string,
     message: unknown,
     timeoutMs: number = askTimeoutMs,
-    isWanted: () => boolean = always,
+    source?: AskSource,
   ): Promise<unknown> {
     const partition = partitionOf(kind, key);
     // Behind those that wait already, so that what one session asks arrives in its order.
     const waits = this.#lanes.size > 0 && this.#lanes.get(partition)?.isHeldUp === true;
-    if (waits || !this.#serves(partition))
-      return this.#fly({ kind, key, message, partition, timeoutMs, isWanted, maybeDone: false });
+    if (waits || !this.#serves(partition) || !this.#epochs.mayAskFor(source, partition))
+      return this.#fly({ kind, key, message, partition, timeoutMs, source, maybeDone: false });
     const { system, clock } = this.#options;
     const startedAt = clock.monotonic();
     return system.ask(kind, key, message, timeoutMs, partition).catch((thrown: unknown) => {
       const left = timeoutMs - (clock.monotonic() - startedAt);
       if (!asksAgain(thrown) || left <= 0 || this.#stopped) throw toAppError(thrown);
       const maybeDone = toAppError(thrown).outcome === "unknown";
-      return this.#fly({ kind, key, message, partition, timeoutMs: left, isWanted, maybeDone });
+      return this.#fly({ kind, key, message, partition, timeoutMs: left, source, maybeDone });
     });
   }
 
@@ -61,8 +63,9 @@ export class ClusterRouter implements Router {
     if (this.#serves(partition)) return system.tell(kind, key, message, partition);
     const owner = placement.ownerOf(partition);
     const { connection: through } = bus;
-    const request = { kind, key, caller: self, connection: through, timeoutMs: 0, message, number: 0, sentAt: null };
-    const sent = owner !== null && owner !== self && bus.publish(subjectOf(partition), encodeRequest(request));
+    const told = { kind, key, message, timeoutMs: 0, number: 0, sentAt: null, epoch: null };
+    const request = encodeRequest({ ...told, caller: self, connection: through });
+    const sent = owner !== null && owner !== self && bus.publish(subjectOf(partition), request);
     if (!sent) meter.tellLost();
   }
 
@@ -83,6 +86,12 @@ export class ClusterRouter implements Router {
     const { system } = this.#options;
     // One that may not speak now must be asked: what the store says of it is older than what it knows.
     return system.recentlyActive(kind, key) || system.peek(kind, key) !== null;
+  }
+
+  /** An owner serves the partition under this epoch: whoever waits for it asks there. */
+  served(partition: number, epoch: Epoch): void {
+    this.#epochs.learn(partition, epoch);
+    this.moved(partition);
   }
 
   /** The partition's owner changed, or this node began or ceased to serve it: whoever waits for it looks again. */
@@ -113,6 +122,7 @@ export class ClusterRouter implements Router {
     const known = this.#lanes.get(partition);
     if (known) return known;
     const lane = new Lane(this.#options, {
+      epochs: this.#epochs,
       serves: () => this.#serves(partition),
       counts: (change) => {
         this.#count += change;

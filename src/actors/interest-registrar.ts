@@ -39,8 +39,8 @@ export interface RegistrarOptions {
   readonly entries: EntriesHere;
   readonly feeds: FeedsHere;
   readonly sessions: Pick<SessionsHere, "doubted">;
-  /** Another owner listens for a partition from now on: whoever waits for it need not look. */
-  readonly served?: ((partition: number) => void) | undefined;
+  /** An owner serves a partition from now on, under a newer epoch than any before: whoever waits for it need not look. */
+  readonly served?: ((partition: number, epoch: Epoch) => void) | undefined;
 }
 
 /** See the head of this file. */
@@ -132,7 +132,7 @@ export class Registrar {
     partition.standing = false;
     partition.fresh = true;
     partition.doubts++;
-    this.#options.served?.(partition.number);
+    this.#options.served?.(partition.number, epoch);
   }
 
   /** One at a time for each owner: what comes meanwhile is found by the one that runs. */

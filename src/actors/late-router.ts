@@ -1,7 +1,7 @@
 // A router that is known before there is one: the parts of a server name each other, and partitions are claimed last.
 // Owned by server.ts. Until it is bound, asks are answered `shutting_down`, as they are after the end, and tells are lost.
 import { AppError } from "../lib/errors";
-import type { KindName, PlacedActor, Router } from "./actor";
+import type { AskSource, KindName, PlacedActor, Router } from "./actor";
 
 /** See the head of this file. */
 export class LateRouter implements Router {
@@ -12,7 +12,7 @@ export class LateRouter implements Router {
     this.#router = router;
   }
 
-  ask(kind: KindName, key: string, message: unknown, ...how: [number?, (() => boolean)?]): Promise<unknown> {
+  ask(kind: KindName, key: string, message: unknown, ...how: [number?, AskSource?]): Promise<unknown> {
     return this.#router?.ask(kind, key, message, ...how) ?? Promise.reject(new AppError("shutting_down"));
   }
 

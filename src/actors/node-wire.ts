@@ -4,6 +4,7 @@ import { AppError } from "../lib/errors";
 import { decode, encode } from "../protocol/codec";
 import { errorCodes } from "../protocol/codes";
 import type { ErrorCode } from "../protocol/codes";
+import type { Epoch } from "../protocol/ids";
 import type { ErrorTuple } from "../protocol/operations";
 import type { KindName } from "./actor";
 import { NotHere } from "./not-here";
@@ -27,25 +28,28 @@ export interface NodeRequest {
   readonly number: number;
   /** By the caller's monotonic clock, milliseconds; null: it did not say. */
   readonly sentAt: number | null;
+  /** The only epoch of the partition under which it may be done, 0 where the caller knows of none; null: under any. */
+  readonly epoch: Epoch | null;
 }
 
 /** Encodes a request. */
 export function encodeRequest(request: NodeRequest): Uint8Array {
-  const { kind, key, caller, connection, timeoutMs, message, number, sentAt } = request;
+  const { kind, key, caller, connection, timeoutMs, message, number, sentAt, epoch } = request;
   const at = sentAt === null ? null : Math.floor(sentAt);
-  return encode([version, kinds.indexOf(kind), key, caller, connection, Math.ceil(timeoutMs), message, number, at]);
+  const waits = Math.ceil(timeoutMs);
+  return encode([version, kinds.indexOf(kind), key, caller, connection, waits, message, number, at, epoch]);
 }
 
 /** Null for what is no request of this version. Never throws. */
 export function decodeRequest(bytes: Uint8Array): NodeRequest | null {
   const parts = decodeArray(bytes);
   if (parts === null) return null;
-  const [spoken, kindAt, key, caller, connection, timeoutMs, message, number = 0, sentAt = null] = parts;
+  const [spoken, kindAt, key, caller, connection, timeoutMs, message, number = 0, sentAt = null, epoch = null] = parts;
   const kind = kinds[kindAt as number];
   if (spoken !== version || kind === undefined || typeof key !== "string" || typeof caller !== "string") return null;
   if (typeof connection !== "number" || typeof timeoutMs !== "number" || typeof number !== "number") return null;
-  if (sentAt !== null && typeof sentAt !== "number") return null;
-  return { kind, key, caller, connection, timeoutMs, message, number, sentAt };
+  if ((sentAt !== null && typeof sentAt !== "number") || (epoch !== null && typeof epoch !== "number")) return null;
+  return { kind, key, caller, connection, timeoutMs, message, number, sentAt, epoch };
 }
 
 /** Forms of an answer, by its first item. */
@@ -56,29 +60,31 @@ export function encodeValue(value: unknown): Uint8Array {
   return encode([answers.value, value]);
 }
 
-/** Encodes an error; {@link NotHere} stays what it is. */
-export function encodeFailure(error: AppError): Uint8Array {
-  return encode([error instanceof NotHere ? answers.notHere : answers.error, error.toTuple()]);
+/** Encodes an error; {@link NotHere} stays what it is. @param epoch under which whoever answers serves the partition; 0: it does not say */
+export function encodeFailure(error: AppError, epoch: Epoch = 0): Uint8Array {
+  return encode([error instanceof NotHere ? answers.notHere : answers.error, error.toTuple(), epoch]);
 }
 
 /** What an owner answered. */
 export type NodeAnswer =
   | { readonly ok: true; readonly value: unknown }
-  | { readonly ok: false; readonly error: AppError };
+  | { readonly ok: false; readonly error: AppError; readonly epoch: Epoch };
 
 const garbled: NodeAnswer = {
   ok: false,
   error: new AppError("outcome_unknown", "an answer could not be read; repeat with the same client id to learn"),
+  epoch: 0,
 };
 
 /** Decodes an answer; what cannot be read is an unknown outcome. Never throws. */
 export function decodeAnswer(bytes: Uint8Array): NodeAnswer {
   const parts = decodeArray(bytes);
   if (parts === null) return garbled;
-  const [form, content] = parts;
+  const [form, content, epoch = 0] = parts;
   if (form === answers.value) return { ok: true, value: content };
   if ((form !== answers.error && form !== answers.notHere) || !Array.isArray(content)) return garbled;
-  return { ok: false, error: errorOf(content as unknown as ErrorTuple, form === answers.notHere) };
+  if (typeof epoch !== "number") return garbled;
+  return { ok: false, error: errorOf(content as unknown as ErrorTuple, form === answers.notHere), epoch };
 }
 
 /** The error of another node, whose release may know codes that this one does not: the outcome decides then. */

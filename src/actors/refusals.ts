@@ -1,6 +1,6 @@
 // What was refused for good lately: the same request, coming late by another way, is refused again, whatever has changed since (G4).
-// One a node for all conversations, so that it outlives their activations. Of other owners' refusals it knows nothing: what was sent to
-// them goes back to its sender (ClusterInbox), who does not ask again for sessions that it knows to have ended.
+// One a node for all conversations, so that it outlives their activations. Of other owners' refusals it knows nothing: what is for their
+// epoch goes back to its sender (ClusterInbox), who asks again only for clients who are there still (KnownEpochs).
 import type { Clock } from "../lib/clock";
 import { AppError, toAppError } from "../lib/errors";
 import type { ErrorCode } from "../protocol/codes";

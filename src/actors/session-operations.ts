@@ -68,12 +68,13 @@ function askConversation<N extends ConversationOperation>(op: N, call: Call, arg
 function askAt(call: Call, conversation: ConversationId, ask: ConversationAsk): Promise<unknown> {
   const { session, timeoutMs } = call;
   // Whoever lost this connection repeats it elsewhere, and may be answered otherwise there; marks only move forward.
-  const isWanted = ask.op === "read" ? undefined : () => session.state !== "ended";
-  return session.world.router.ask("conversation", conversation, ask, timeoutMs, isWanted);
+  const source = ask.op === "read" ? undefined : session;
+  return session.world.router.ask("conversation", conversation, ask, timeoutMs, source);
 }
 
 function askUser(call: Call, ask: UserAsk): Promise<unknown> {
-  return call.session.world.router.ask("user", userOf(call), ask, call.timeoutMs);
+  const { session, timeoutMs } = call;
+  return session.world.router.ask("user", userOf(call), ask, timeoutMs, session);
 }
 
 function userOf({ session }: Call): UserId {

@@ -9,7 +9,7 @@ import type { CloseReason, ErrorCode } from "../protocol/codes";
 import type { ConversationId, DeviceId, UserId } from "../protocol/ids";
 import type { OperationName } from "../protocol/operations";
 import type { Store } from "../storage/store";
-import type { Router } from "./actor";
+import type { AskSource, Router } from "./actor";
 import type { Entrance } from "./entrance";
 import type { RowSource } from "./rows";
 
@@ -34,7 +34,7 @@ export interface Call {
 }
 
 /** A session, as its handlers and the directory see it. */
-export interface SessionHandle {
+export interface SessionHandle extends AskSource {
   readonly world: SessionWorld;
   readonly line: SessionLine;
   state: SessionState;
@@ -101,6 +101,8 @@ export interface SessionLine {
   /** Receives nothing that is published to the topic after the call. */
   unsubscribe(topic: string): void;
   isSubscribed(topic: string): boolean;
+  /** Sends a ping of the WebSocket; whoever reads the socket tells the session of its pong. @param payload in ASCII, up to 125 bytes */
+  ping(payload: string): void;
   /** Says goodbye and closes, once what was sent before has left. */
   close(reason: CloseReason, retryAfterMs: number | null): void;
 }
@@ -191,6 +193,8 @@ export const sessionLimits = {
   beforeHelloBytesMax: 256 * 1024,
   /** How long a request may take at its actor, milliseconds; a shorter deadline of the client is kept. */
   askMs: 10_000,
+  /** How long a client may owe the answer to a ping that a request waits for, milliseconds; then it is closed, and repeats the request. */
+  pongMs: 8_000,
   /** How long sync waits for owners before it lists a row as pending, milliseconds. */
   rowMs: 500,
   /** A token that lives this long or less is announced as expiring, milliseconds. */

@@ -1,5 +1,7 @@
 import { expect, test } from "bun:test";
+import { VirtualClock } from "../../test/sim/virtual-clock";
 import { systemClock } from "../lib/clock";
+import type { Clock } from "../lib/clock";
 import { AppError } from "../lib/errors";
 import { silentLog } from "../lib/log";
 import { createMetrics } from "../lib/metrics";
@@ -7,6 +9,7 @@ import { settings } from "../lib/settings";
 import { decodeFrames, encode, packMessages } from "../protocol/codec";
 import { Entrance } from "./entrance";
 import { Session } from "./session";
+import { sessionLimits } from "./session-world";
 import type { SessionWorld } from "./session-world";
 
 type Asked = {
@@ -24,9 +27,10 @@ class World {
   answer: (asked: Asked) => Promise<unknown> = async () => [];
   proof: Promise<unknown> = Promise.resolve({ ok: true, user: "ada", issuedAt: 1, expiresAt: null });
   closedWith: string | null = null;
+  readonly pings: string[] = [];
   readonly session: Session;
 
-  constructor() {
+  constructor(clock: Clock = systemClock) {
     const router = {
       ask: (kind: string, key: string, message: { op: string }, timeoutMs: number) => {
         this.asked.push({ kind, key, message, timeoutMs });
@@ -34,7 +38,8 @@ class World {
       },
     };
     const send = (frame: Uint8Array): void => void this.frames.push(...(decodeFrames(frame) as unknown[][]));
-    const line = { send, sendNow: send, close: (reason: string) => (this.closedWith = reason) };
+    const ping = (payload: string) => this.pings.push(payload);
+    const line = { send, sendNow: send, ping, close: (reason: string) => (this.closedWith = reason) };
     const directory = {
       enter: () => ({ take: () => 0 }),
       opened: () => undefined,
@@ -43,7 +48,7 @@ class World {
     const config = settings.parse({});
     const meter = createMetrics();
     const world = {
-      clock: systemClock, entrance: new Entrance({ clock: systemClock, settings: config, meter }), log: silentLog(), meter, settings: config, router, directory,
+      clock, entrance: new Entrance({ clock, settings: config, meter }), log: silentLog(), meter, settings: config, router, directory,
       store: { generation: "one" }, rows: { arrive: () => null, feedAt: () => undefined }, verifyToken: () => this.proof, server: "parley/test",
     }; // biome-ignore format: one object
     this.session = new Session(world as unknown as SessionWorld, line as never);
@@ -277,4 +282,37 @@ test("a session that may have missed something syncs again in place where its cl
     world.session.resync(5_000);
     expect<unknown>([world.closedWith, world.frames]).toEqual([closed, pushed]);
   }
+});
+
+test("a client shows that it is there by answering a ping, and one that owes the answer for long is closed", () => {
+  const clock = new VirtualClock();
+  const world = new World(clock);
+  const { session } = world;
+  session.state = "open";
+  let shown = 0;
+  clock.advance(5);
+  session.show(
+    () => true,
+    () => shown++,
+  );
+  clock.advance(5);
+  expect([world.pings, shown, session.shownAt]).toEqual([["1"], 0, 0]);
+  session.ponged("1");
+  expect([shown, session.shownAt]).toEqual([1, 5]);
+  clock.advance(20_000);
+  session.tick();
+  expect(world.closedWith).toBe(null);
+
+  session.show(
+    () => true,
+    () => shown++,
+  );
+  clock.advance(sessionLimits.pongMs);
+  session.tick();
+  expect([world.closedWith, session.isWanted()]).toEqual([null, true]);
+  clock.advance(1);
+  session.tick();
+  expect([world.closedWith, session.isWanted()]).toEqual(["heartbeatMissed", false]);
+  session.ponged("2");
+  expect(shown).toBe(1);
 });

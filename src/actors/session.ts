@@ -1,5 +1,6 @@
 // A session: one connection's requests, from hello to the last answer. One object a socket, created by the transport.
 // Keeps G4 (one unresolved send per conversation) and G11: what waits is bounded, and a flood closes the connection.
+import type { Cancel } from "../lib/clock";
 import type { AppError } from "../lib/errors";
 import { AppError as Refusal, toAppError } from "../lib/errors";
 import { capabilities } from "../protocol/capabilities";
@@ -9,6 +10,7 @@ import { frameTypes } from "../protocol/frames";
 import type { ConversationId, DeviceId, UserId } from "../protocol/ids";
 import { limits } from "../protocol/limits";
 import type { OperationName } from "../protocol/operations";
+import { ClientPings } from "./client-pings";
 import { Rate } from "./rate";
 import { isOperation, readDeadline } from "./session-args";
 import { perform } from "./session-operations";
@@ -34,6 +36,8 @@ export class Session implements SessionHandle {
   watched: readonly UserId[] | null = null;
   lookedAt: Map<ConversationId, boolean> | null = null;
   personRates: PersonRates | null = null;
+  shownAt: number;
+  #pings: ClientPings | null = null;
   readonly #rate: Rate;
   readonly #openedAt: number;
   #warned = false;
@@ -50,6 +54,8 @@ export class Session implements SessionHandle {
     this.world = world;
     this.line = line;
     this.#openedAt = world.clock.monotonic();
+    // Whatever comes over this connection was sent by somebody who had seen it open.
+    this.shownAt = this.#openedAt;
     this.#rate = new Rate(sessionRule(world), this.#openedAt);
   }
 
@@ -69,6 +75,7 @@ export class Session implements SessionHandle {
   /** Looks at the clock: called about once a second for every session by the transport's one sweep. */
   tick(): void {
     const { clock, settings } = this.world;
+    if (this.#pings?.isOverdue) return this.end("heartbeatMissed", 0);
     // While hello is checked, or waits for its turn, the client is not to blame; both end by themselves.
     if (this.state === "new") {
       if (clock.monotonic() - this.#openedAt > settings.connections.helloTimeoutMs) this.end("helloTimeout");
@@ -113,6 +120,24 @@ export class Session implements SessionHandle {
     this.state = "ended";
     this.#waiting = null;
     this.world.directory.leave(this);
+  }
+
+  isWanted(): boolean {
+    return this.state !== "ended";
+  }
+
+  show(enough: () => boolean, then: () => void): Cancel {
+    this.#pings ??= new ClientPings(
+      this.world.clock,
+      (payload) => this.line.ping(payload),
+      (at) => (this.shownAt = at),
+    );
+    return this.#pings.ask(enough, then);
+  }
+
+  /** The client's WebSocket answered a ping. */
+  ponged(payload: string): void {
+    if (this.state !== "ended") this.#pings?.answered(payload);
   }
 
   beginSend(conversation: ConversationId): boolean {

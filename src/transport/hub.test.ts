@@ -51,6 +51,7 @@ class NotedLine implements SessionLine {
   unsubscribe(): void {
     this.#note("unsubscribe");
   }
+  ping(): void {}
   close(reason: string): void {
     this.#note(`close ${reason}`);
   }

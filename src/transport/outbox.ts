@@ -19,7 +19,7 @@ export interface Socket {
   readonly subscriptions: readonly string[];
   /** Bytes sent or published that the kernel has not taken. */
   getBufferedAmount(): number;
-  ping(): void;
+  ping(payload?: string): void;
   close(code: number, reason: string): void;
   terminate(): void;
 }
@@ -157,8 +157,8 @@ export class Line implements SessionLine {
   }
 
   /** Asks the client's WebSocket whether it is there: it answers without its program. */
-  ping(): void {
-    if (this.#closingSince === 0) this.#socket.ping();
+  ping(payload = ""): void {
+    if (this.#closingSince === 0) this.#socket.ping(payload);
   }
 
   /** Bytes that wait for the kernel. Closing: cuts the connection once it took too long to read. */

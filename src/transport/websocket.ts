@@ -183,7 +183,10 @@ export class SocketServer {
       message: (ws, message) => this.#received(ws, message),
       drain: (ws) => ws.data.line?.drained(),
       ping: (ws) => this.#heard(ws.data),
-      pong: (ws) => this.#heard(ws.data),
+      pong: (ws, payload) => {
+        this.#heard(ws.data);
+        ws.data.session?.ponged(payload.toString("latin1"));
+      },
       close: (ws, code) => this.#closed(ws.data, code),
     };
   }

@@ -62,7 +62,9 @@ export class FanOutClient {
       if (life === this.#life) this.#gone(retryMs);
     };
     this.#line = node.line((frame) => this.#take(life, frame), closed);
-    this.#session = new Session(node.world, this.#line);
+    const session = new Session(node.world, this.#line);
+    this.#line.onPong = (payload) => session.ponged(payload);
+    this.#session = session;
     const capabilities = this.#resyncs ? ["resync"] : [];
     this.request("hello", 1, this.user, this.#device, null, capabilities)
       .then(() => this.#sync())

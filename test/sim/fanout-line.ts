@@ -13,6 +13,8 @@ export class FanOutLine implements SessionLine {
   readonly #clock: Clock;
   readonly #take: (frame: Uint8Array) => void;
   readonly #closed: (retryMs: number) => void;
+  /** The client's end answered a ping. */
+  onPong: (payload: string) => void = () => undefined;
   #waiting: Uint8Array[] = [];
   #open = true;
 
@@ -50,6 +52,12 @@ export class FanOutLine implements SessionLine {
 
   isSubscribed(topic: string): boolean {
     return this.#topics.get(topic)?.has(this) ?? false;
+  }
+
+  ping(payload: string): void {
+    this.#clock.endOfTurn(() => {
+      if (this.#open) this.onPong(payload);
+    });
   }
 
   close(_reason: CloseReason, retryAfterMs: number | null): void {

@@ -71,6 +71,7 @@ export class FanOutNode {
     this.#router = new ClusterRouter({ ...common, placement: this.#view });
     this.#inbox = new ClusterInbox({
       ...common,
+      suspect: () => undefined,
       epochOf: (partition) => this.#placement.epochOf(partition),
       listener: this.gateway,
       reopen: () => undefined,
