@@ -89,15 +89,33 @@ test("a pong that answers nothing, a heartbeat's or an invented one, shows nothi
   expect(shown).toHaveLength(1);
 });
 
+test("where a heartbeat's pong came in place of it, it is asked again, and that answers for both", () => {
+  const { clock, sent, shown, called, made, ask } = pings();
+  ask("first");
+  clock.advance(0);
+  made.answered("");
+  clock.advance(1000);
+  expect(made.tick()).toBe(true);
+  clock.advance(0);
+  expect(sent).toEqual(["1", "2"]);
+  made.answered("2");
+  expect([called, shown]).toEqual([["first"], [1000]]);
+  expect(made.tick()).toBe(true);
+  clock.advance(0);
+  expect(sent).toHaveLength(2);
+});
+
 test("a pong is overdue only while somebody waits for it", () => {
   const { clock, called, made, ask } = pings();
   const cancel = ask("first");
   clock.advance(sessionLimits.pongMs);
-  expect(made.isOverdue).toBe(false);
+  expect(made.tick()).toBe(true);
   clock.advance(1);
-  expect(made.isOverdue).toBe(true);
+  expect(made.tick()).toBe(false);
   cancel();
-  expect(made.isOverdue).toBe(false);
+  expect(made.tick()).toBe(true);
+  ask("second");
+  expect(made.tick()).toBe(true);
   made.answered("1");
   expect(called).toEqual([]);
 });

@@ -36,16 +36,23 @@ export class ClientPings {
   /** As {@link AskSource.show}. All who ask in a turn share its ping. */
   ask(enough: () => boolean, then: () => void): Cancel {
     const waiter = { enough, then };
+    // What nobody waited for any more says nothing of how long this one waits.
+    if (this.#waiters.size === 0) this.#pings = [];
     this.#waiters.add(waiter);
     this.#sendSoon();
     return () => void this.#waiters.delete(waiter);
   }
 
-  /** Whether somebody waits for a client that has owed the answer to a ping for too long. */
-  get isOverdue(): boolean {
+  /**
+   * About once a second. Asks again while somebody waits: an end may answer the newest ping alone, and that may be a heartbeat's.
+   * False: the client has owed an answer for too long.
+   */
+  tick(): boolean {
+    if (this.#waiters.size === 0) return true;
     const [first] = this.#pings;
-    const owed = first !== undefined && this.#clock.monotonic() - first.sentAt > sessionLimits.pongMs;
-    return owed && this.#waiters.size > 0;
+    if (first !== undefined && this.#clock.monotonic() - first.sentAt > sessionLimits.pongMs) return false;
+    this.#sendSoon();
+    return true;
   }
 
   /** A pong: it answers every ping up to its own. What is no answer to a ping of these is passed over. */

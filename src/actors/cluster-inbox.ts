@@ -137,6 +137,11 @@ export class ClusterInbox implements PlacementHost {
     this.#options.moved(partition, owner);
   }
 
+  /** Takes no more of any partition; resolves once all that the server had was handed to the actors, or after about a second. */
+  async drain(): Promise<void> {
+    await Promise.all([...this.#subscriptions.values()].map((subscription) => subscription.drain()));
+  }
+
   /** Listens for nothing any more. Idempotent. */
   stop(): void {
     for (const subscription of this.#subscriptions.values()) subscription.unsubscribe();

@@ -153,17 +153,19 @@ export class ClusterNode implements Router, Placement, PlacementView {
   }
 
   /** Gives every partition to the others and leaves; this node's sessions go on through them. Resolves when done or after `ms`. */
-  async handOver(ms: number): Promise<void> {
-    const over = Promise.withResolvers<void>();
-    const cancel = this.#clock.after(ms, over.resolve);
-    await Promise.race([this.#placement.drain(), over.promise]);
-    cancel();
+  handOver(ms: number): Promise<void> {
+    return this.#atMost(ms, this.#placement.drain());
   }
 
-  /** Passivates what is still here after {@link ClusterNode.handOver}. {@link ClusterNode.stop} comes after it. Called once. */
-  drain(deadlineMs: number): Promise<DrainReport> {
+  /**
+   * Takes nothing more from other nodes once it has what they had sent, and passivates what is still here after
+   * {@link ClusterNode.handOver}. {@link ClusterNode.stop} comes after it. Called once.
+   */
+  async drain(deadlineMs: number): Promise<DrainReport> {
     this.#stopReopening.abort();
-    return this.#system.drain(deadlineMs);
+    const beganAt = this.#clock.monotonic();
+    await this.#atMost(deadlineMs / 2, this.#inbox.drain());
+    return await this.#system.drain(deadlineMs - (this.#clock.monotonic() - beganAt));
   }
 
   /** Ends everything at once and owns nothing any more. Idempotent. */
@@ -188,6 +190,14 @@ export class ClusterNode implements Router, Placement, PlacementView {
         listener.nodeGone(member);
       },
     };
+  }
+
+  /** Resolves with `work`, or without it after `ms`. */
+  async #atMost(ms: number, work: Promise<unknown>): Promise<void> {
+    const over = Promise.withResolvers<void>();
+    const cancel = this.#clock.after(ms, over.resolve);
+    await Promise.race([work, over.promise]);
+    cancel();
   }
 
   #moved(partition: number): void {

@@ -12,8 +12,11 @@ export const ownerTimes = {
   graceMs: 3_000,
   /** So long a new owner does not say that somebody is away: not every node may have told it. */
   settleMs: 4_000,
-  /** So long a person may have too many sessions: those of a node that died count until it is known to be gone. Then the newest go. */
-  tooManyMs: 4_000,
+  /**
+   * So long a person may have too many sessions: those of a node that died count until it is known to be gone, which takes up to
+   * `placementTimes.suspectMs` and longer on a busy machine. Then the newest go.
+   */
+  tooManyMs: 8_000,
   /** News are gathered this long. */
   gatherMs: 50,
   /** A node that has told nothing for this long is forgotten; they all tell again sooner. */

@@ -75,7 +75,7 @@ export class Session implements SessionHandle {
   /** Looks at the clock: called about once a second for every session by the transport's one sweep. */
   tick(): void {
     const { clock, settings } = this.world;
-    if (this.#pings?.isOverdue) return this.end("heartbeatMissed", 0);
+    if (this.#pings?.tick() === false) return this.end("heartbeatMissed", 0);
     // While hello is checked, or waits for its turn, the client is not to blame; both end by themselves.
     if (this.state === "new") {
       if (clock.monotonic() - this.#openedAt > settings.connections.helloTimeoutMs) this.end("helloTimeout");

@@ -33,6 +33,8 @@ export interface ControlParts {
   readonly unfenced?: boolean;
   /** A node's place on NATS, in place of the driver's. @param at the node's number, from 0 */
   readonly openNats?: (config: Config, at: number) => Promise<NatsNode>;
+  /** Settings of every node. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** The driver's place on NATS, for what wraps it. */
@@ -81,6 +83,7 @@ export class ControlWorld implements AsyncDisposable {
       PARLEY_DATA_DIR: join(folder, String(at)),
       PARLEY_AUTH_SECRET: benchSecret,
       PARLEY_NATS: link.through(this.nats.uri),
+      ...parts.environment,
     };
     const loaded = loadConfig({ environment, file: null });
     if (!loaded.ok) throw new Error(loaded.problem);

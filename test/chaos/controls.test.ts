@@ -66,9 +66,11 @@ const patienceMs = 10_000;
 /** A node leaves in order while the others ask it for much, over a slow way. */
 async function drainUnderLoad(
   change: (subscription: BusSubscription) => BusSubscription,
+  environment: Readonly<Record<string, string>> = {},
 ): Promise<readonly Violation[]> {
   const asked: Asked[] = [];
   await using world = await ControlWorld.open(2, {
+    environment,
     openNats: async (config, at) => {
       const node = await openPlainNats(config);
       const { bus } = node;
@@ -194,6 +196,15 @@ describeWith("own nats", "a node that drains under load", () => {
     "leaves no request unanswered",
     async () => {
       expect(namesOf(await drainUnderLoad((subscription) => subscription))).toEqual([]);
+    },
+    timeoutMs,
+  );
+
+  test(
+    "leaves no request unanswered where its time is too short for a hand-over",
+    async () => {
+      const environment = { PARLEY_DRAIN_MS: "300" };
+      expect(namesOf(await drainUnderLoad((subscription) => subscription, environment))).toEqual([]);
     },
     timeoutMs,
   );
