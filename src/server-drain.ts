@@ -22,12 +22,13 @@ const answersLookMs = 5;
 /** In a cluster others take over first; what is under way is answered, everybody is sent away, every actor makes its rows exact. */
 export async function drainParts({ actors, sockets, log, drainMs }: Ending): Promise<void> {
   const beganAt = systemClock.monotonic();
+  const elsewhere = hasOthers(actors);
   // Whoever is connected goes on through the new owners until they are sent away.
   await actors.node?.handOver(drainMs * drainShares.handOver);
   const totalMs = drainMs - (systemClock.monotonic() - beganAt);
   const ended = actors.drain(totalMs * (1 - drainShares.store));
   await within(totalMs * drainShares.answers, untilAnswered(actors));
-  await within(totalMs * drainShares.goodbyes, sockets.drain(totalMs * drainShares.goodbyes));
+  await within(totalMs * drainShares.goodbyes, sockets.drain(totalMs * drainShares.goodbyes, elsewhere));
   const { left, names } = await ended;
   if (left > 0) log.warn({ left, names }, "some actors were not done in time; the next start finishes for them");
 }
@@ -37,10 +38,15 @@ export async function drainParts({ actors, sockets, log, drainMs }: Ending): Pro
  * that is done, `drainMs` later at the latest: answers whether nothing is owned here any more.
  */
 export async function giveUpParts({ actors, sockets, drainMs }: Ending): Promise<boolean> {
+  const elsewhere = hasOthers(actors);
   await actors.node?.handOver(drainMs * (1 - drainShares.goodbyes));
-  await within(drainMs * drainShares.goodbyes, sockets.drain(drainMs * drainShares.goodbyes));
+  await within(drainMs * drainShares.goodbyes, sockets.drain(drainMs * drainShares.goodbyes, elsewhere));
   const owned = actors.node?.stats().placement.phases.owned ?? 0;
   return owned === 0;
+}
+
+function hasOthers({ node }: RunningActors): boolean {
+  return node !== null && node.stats().placement.members > 1;
 }
 
 async function untilAnswered(actors: RunningActors): Promise<void> {

@@ -46,7 +46,10 @@ const bufferedBytesMax = 512 * 1024 * 1024;
 /** Unsent bytes that a connection may always have. */
 const bufferedShareMin = 64 * 1024;
 
-/** When those who are sent away by a stop come back: not before `leastMs`, spread over `spreadMs`, or over more where they are many. */
+/**
+ * When those who are sent away by a stop come back: spread over `eachMs` for each of them; to this server, which starts anew perhaps,
+ * not before `leastMs` and over no less than `spreadMs`.
+ */
 const comeBack = { leastMs: 100, spreadMs: 1_000, eachMs: 0.5 } as const;
 
 /** Connections that come or go before their garbage is worth a collection. */
@@ -143,16 +146,19 @@ export class SocketServer {
 
   /**
    * Says goodbye to everybody and takes nobody in any more. Resolves once all are gone, or after `deadlineMs`, when the
-   * rest is cut off.
+   * rest is cut off. @param elsewhere whether there are other servers for them
    */
-  async drain(deadlineMs: number): Promise<void> {
+  async drain(deadlineMs: number, elsewhere: boolean): Promise<void> {
     this.#stopping = true;
     const gone = new Promise<void>((resolve) => {
       this.#whenEmpty = resolve;
     });
-    // Spread, so that a restart is not met by everybody at once.
-    const spreadMs = Math.max(comeBack.spreadMs, this.#open.size * comeBack.eachMs);
-    const comeBackMs = (): number => comeBack.leastMs + Math.floor(Math.random() * spreadMs);
+    // Spread, so that nobody is met by all of them at once.
+    const manyMs = this.#open.size * comeBack.eachMs;
+    const { leastMs, spreadMs } = elsewhere
+      ? { leastMs: 0, spreadMs: manyMs }
+      : { ...comeBack, spreadMs: Math.max(comeBack.spreadMs, manyMs) };
+    const comeBackMs = (): number => leastMs + Math.floor(Math.random() * spreadMs);
     for (const { session } of [...this.#open]) session?.end("goingAway", comeBackMs());
     if (this.#open.size === 0) return this.stop();
     const cancel = this.#deps.clock.after(deadlineMs, () => this.#whenEmpty?.());
@@ -285,7 +291,7 @@ export class SocketServer {
 
   /** Asks a silent client whether it is there, once, before it is given up. */
   #attend({ session, line, heardAt }: Connection): void {
-    session?.tick();
+    session?.tick(line?.look(this.#deps.clock.monotonic()) ?? 0);
     const silentMs = (this.#sweep - heardAt) * sweepMs;
     const { heartbeatMs } = this.#deps.config.connections;
     if (silentMs >= 2 * heartbeatMs + sweepMs) session?.end("heartbeatMissed", 0);

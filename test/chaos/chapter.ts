@@ -58,6 +58,8 @@ export interface ChapterOutcome {
   /** Read marks that were pushed below what their device had, which the protocol tells clients to leave out. */
   readonly lateMarks: number;
   readonly played: readonly Played[];
+  /** Faults whose moment did not come; they are due again. */
+  readonly missed: readonly string[];
   readonly memoryMib: number;
 }
 
@@ -72,9 +74,11 @@ export async function playChapter(plan: ChapterPlan): Promise<ChapterOutcome> {
   const urls = cluster.nodes.map(({ url }) => url);
   const company = new Company(name, { urls }, recorder, random, pace);
   const endsBefore = cluster.ends.length;
+  // Looked at before and behind all that happens: an epoch that goes back is seen by the second.
+  recorder.cluster(await readOwners(cluster));
   await company.begin();
   company.talk();
-  const scene: Scene = { cluster, company, recorder, random, supervised: plan.supervised };
+  const scene: Scene = { cluster, company, recorder, random, supervised: plan.supervised, missed: [] };
   const played: Played[] = [];
   while (played.length < plan.faults) played.push(...(await playDue(plan, scene, plan.schedule.next(plan.together))));
   await quiesce(scene, limits);
@@ -92,12 +96,14 @@ export async function playChapter(plan: ChapterPlan): Promise<ChapterOutcome> {
     received: count(events, "recv"),
     lateMarks: company.clients.reduce((sum, client) => sum + client.lateMarks, 0),
     played,
+    missed: scene.missed,
     memoryMib: events.reduce((most, event) => (event.e === "memory" ? Math.max(most, event.mib) : most), 0),
   };
 }
 
 async function playDue(plan: ChapterPlan, scene: Scene, due: readonly Due[]): Promise<readonly Played[]> {
   const { company, recorder, random } = scene;
+  const missedBefore = scene.missed.length;
   company.takeStall();
   if (random.chance(newDeviceChance)) await company.join();
   await Promise.all(
@@ -115,7 +121,11 @@ async function playDue(plan: ChapterPlan, scene: Scene, due: readonly Due[]): Pr
     `${what}: stalled ${stallMs} ms, recovered in ${recovery} ms, ${company.acked} acknowledged in this chapter`,
   );
   await Bun.sleep(random.between(...betweenMs));
-  return due.map(({ fault: { name } }) => ({ name, stallMs, recoveryMs: recoveryMs ?? plan.limits.recoveryMs }));
+  const missed = new Set(scene.missed.slice(missedBefore));
+  for (const { fault } of due) if (missed.has(fault.name)) plan.schedule.again(fault);
+  return due
+    .filter(({ fault: { name } }) => !missed.has(name))
+    .map(({ fault: { name } }) => ({ name, stallMs, recoveryMs: recoveryMs ?? plan.limits.recoveryMs }));
 }
 
 /** How long it took until nothing waits that waited when the last fault was healed; null: longer than is allowed. */

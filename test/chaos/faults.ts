@@ -16,6 +16,8 @@ export interface Scene {
   readonly random: Random;
   /** Whether a node that stands still for three seconds is killed, as the supervisor of `parley serve --nodes` does. */
   readonly supervised: boolean;
+  /** Names of faults whose moment did not come, in the order played: they are no plays, and come again. */
+  readonly missed: string[];
 }
 
 /** One way of going wrong. */
@@ -31,9 +33,15 @@ export interface Fault {
 /** Longest time that is waited for something armed to happen, milliseconds. */
 export const armedMsMax = 20_000;
 
-/** Tells the history of a fault, and when it was over. */
-export async function told(scene: Scene, what: string, target: string, harm: () => Promise<void>): Promise<void> {
+/** Tells the history of a fault, and when it was over. @param harm answers false where the moment that it is about did not come */
+export async function told(
+  scene: Scene,
+  what: string,
+  target: string,
+  harm: () => Promise<boolean | void>,
+): Promise<void> {
   scene.recorder.fault(`${what} begins`, target);
-  await harm();
-  scene.recorder.fault(`${what} is over`, target);
+  const missed = (await harm()) === false;
+  if (missed) scene.missed.push(what);
+  scene.recorder.fault(`${what} ${missed ? "did not come about" : "is over"}`, target);
 }

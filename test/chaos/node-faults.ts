@@ -10,17 +10,20 @@ const stopMs = 10_000;
 const supervisorMs = 3_000;
 const clockStepMs = 3_600_000;
 const lookEveryMs = 10;
-const hits = [3, 60] as const;
+/** Which passing of a failpoint is meant, where there are many and where there are few. */
+const hits = { many: [3, 60], few: [1, 8] } as const;
 
-type Harm = (scene: Scene, node: ChaosNode) => Promise<void>;
+/** Answers false where the moment that it is about did not come. */
+type Harm = (scene: Scene, node: ChaosNode) => Promise<boolean | void>;
 
 function ofNode(name: string, harm: Harm, victims: (nodes: number) => number = () => 1): Fault {
   return {
     name,
     group: "node",
     victims: ({ nodes }) => victims(nodes.length),
-    play: (scene) => {
-      const node = scene.random.pick(scene.cluster.nodes);
+    play: (scene, turn) => {
+      const { nodes } = scene.cluster;
+      const node = victims(nodes.length) > 1 ? nodes[turn % nodes.length]! : scene.random.pick(nodes);
       return told(scene, name, node.name, () => harm(scene, node));
     },
   };
@@ -41,17 +44,24 @@ const killed: Harm = async (scene, node) => {
 function killedAt(point: string, action: "exit" | "end" = "exit"): Harm {
   return async (scene, node) => {
     await node.kill();
-    node.launch(`${point}=${action}@${scene.random.between(...hits)}`);
+    node.launch(`${point}=${action}@${passing(scene)}`);
     const reached = await Promise.race([node.exited.then(() => true), Bun.sleep(armedMsMax).then(() => false)]);
     if (!reached) await node.kill();
     await back(scene, node);
+    return reached;
   };
+}
+
+/** Which passing of a failpoint it shall be. */
+function passing({ random, cluster }: Scene): number {
+  const [first, last] = cluster.store.file === null ? hits.few : hits.many;
+  return random.between(first, last);
 }
 
 /** The store's writing thread ends behind a commit: nobody on the node knows whether it was done. */
 const writerDies: Harm = async (scene, node) => {
   await node.kill();
-  node.launch(`commit.after=end@${scene.random.between(...hits)}`);
+  node.launch(`commit.after=end@${passing(scene)}`);
   await node.ready();
   await Bun.sleep(scene.random.between(1_000, 3_000));
 };
@@ -77,11 +87,13 @@ function stopped(supervised: boolean): Harm {
 function stoppedAt(points: readonly string[], supervised: boolean): Harm {
   return async (scene, node) => {
     await node.kill();
-    node.launch(`${scene.random.pick(points)}=stop@${scene.random.between(...hits)}`);
+    node.launch(`${scene.random.pick(points)}=stop@${passing(scene)}`);
     const deadline = performance.now() + armedMsMax;
     while (!node.stopped && performance.now() < deadline) await Bun.sleep(lookEveryMs);
-    await standStill(node, supervised && scene.supervised);
+    const reached = node.stopped;
+    if (reached) await standStill(node, supervised && scene.supervised);
     await node.ready();
+    return reached;
   };
 }
 

@@ -35,6 +35,16 @@ test("two faults at once are of different groups", () => {
   expect(pairs.filter(([one, other]) => one!.fault.group === other!.fault.group)).toEqual([]);
 });
 
+test("a fault whose moment did not come is due again in the same round", () => {
+  const schedule = new Schedule(new Random(1), nowhere, some);
+  const first = schedule.next(false)[0]!.fault;
+  schedule.again(first);
+  const rest = Array.from({ length: 4 }, () => schedule.next(false)[0]!.fault.name);
+  expect(schedule.rounds).toBe(0);
+  expect([...rest, schedule.next(false)[0]!.fault.name].sort()).toEqual(["a", "b", "b", "b", "d"]);
+  expect(schedule.rounds).toBe(1);
+});
+
 test("a schedule of nothing is an error", () => {
   expect(() => new Schedule(new Random(1), nowhere, [fault("a", 0)])).toThrow("none of these faults");
 });

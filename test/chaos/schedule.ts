@@ -34,11 +34,6 @@ export class Schedule {
     if (this.#faults.length === 0) throw new Error("none of these faults can happen on this cluster");
   }
 
-  /** Faults in one round in which everything is hit once. */
-  get roundLength(): number {
-    return this.#faults.reduce((sum, [, victims]) => sum + victims, 0);
-  }
-
   /** How often every fault has had its turn at every victim. */
   get rounds(): number {
     return this.#bag.length === 0 ? this.#bags : this.#bags - 1;
@@ -51,6 +46,11 @@ export class Schedule {
     const two = mayBeTwo && this.#random.chance(togetherChance);
     const second = two ? this.#draw(({ group }) => group !== first.fault.group) : null;
     return second === null ? [first] : [first, second];
+  }
+
+  /** Its last play came to nothing: it is due once more in this round. */
+  again(fault: Fault): void {
+    this.#bag.push(fault);
   }
 
   #draw(fits: (fault: Fault) => boolean): Due | null {

@@ -90,7 +90,7 @@ export function admissionCases(start: StartWorld): void {
   test("draining says goodbye to everybody and takes nobody in", async () => {
     await using world = await start();
     const [ada, mute] = [await world.signIn("ada"), await world.connect()];
-    await world.sockets.drain(5_000);
+    await world.sockets.drain(5_000, false);
     expect([await ada.closed, await mute.closed]).toEqual([closeCodes.goingAway.code, closeCodes.goingAway.code]);
     const [, , code, retryAfterMs] = ada.kept.at(-1) as readonly unknown[];
     expect([code, Number(retryAfterMs) >= 100]).toEqual([closeCodes.goingAway.code, true]);
