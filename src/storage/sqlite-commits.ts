@@ -11,6 +11,11 @@ const commitRowsMax = 2048;
 const commitBytesMax = 8 * 1024 * 1024;
 /** Most bytes that wait for a commit; past it writes are refused. */
 const queueBytesMax = 64 * 1024 * 1024;
+/**
+ * After a commit that had to wait for another process, the next one gathers for this long, milliseconds, unless that one held so many rows:
+ * several processes that commit by turns, little each time, would spend their time waiting for each other.
+ */
+const gather = { ms: 8, rows: 64 } as const;
 /** How often it is tried whether writes go through again, milliseconds. */
 const probeEveryMs = 250;
 /** Waits between attempts to start a dead writer again, milliseconds. */
@@ -117,6 +122,14 @@ export class CommitQueue {
     });
   }
 
+  #gather(): void {
+    this.#scheduled = true;
+    this.#clock.after(gather.ms, () => {
+      this.#scheduled = false;
+      this.#flush();
+    });
+  }
+
   #flush(): void {
     if (this.#inFlight || !this.#link.alive) return;
     const batch = this.#take();
@@ -156,7 +169,8 @@ export class CommitQueue {
     this.#observer.commit?.(rows, batch.length, size, this.#clock.monotonic() - start);
     this.#inFlight = null;
     // The next commit leaves first: the disk works while this one's outcomes are dealt with.
-    if (result.failure === null) this.#flush();
+    if (result.failure === null && result.hadToWait && rows < gather.rows) this.#gather();
+    else if (result.failure === null) this.#flush();
     else this.#fail(result.failure);
     for (const [at, { resolve }] of batch.entries()) resolve(result.outcomes[at] ?? lost);
   }
@@ -168,7 +182,7 @@ export class CommitQueue {
       const reason = error instanceof Error ? error.message : String(error);
       // Before anybody learns of it: what they reload must wait until a new writer has held the write lock.
       if (error instanceof WorkerDied) this.#undecided ??= Promise.withResolvers();
-      return { outcomes: batch.map(() => ({ outcome: "unknown", reason })), failure: reason };
+      return { outcomes: batch.map(() => ({ outcome: "unknown", reason })), failure: reason, hadToWait: false };
     }
   }
 

@@ -13,13 +13,15 @@ const neverChanged = new Int32Array(new SharedArrayBuffer(4));
 /**
  * Begins a writing transaction, trying again for `waitMs` while another connection writes; each try waits as long as the
  * connection's `busy_timeout` says, 0 for turns that are fair. Throws SQLite's error. Blocks the thread.
+ *
+ * @returns whether another one was writing
  */
-export function beginImmediate(db: Database, waitMs: number): void {
+export function beginImmediate(db: Database, waitMs: number): boolean {
   const deadline = performance.now() + waitMs;
-  for (;;) {
+  for (let hadToWait = false; ; hadToWait = true) {
     try {
       db.run("BEGIN IMMEDIATE");
-      return;
+      return hadToWait;
     } catch (error) {
       if (!isBusy(error) || performance.now() > deadline) throw error;
       pause(pauseMinMs + Math.random() * (pauseMaxMs - pauseMinMs));

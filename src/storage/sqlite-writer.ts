@@ -16,6 +16,8 @@ import type { Sharing } from "./sqlite-sharing";
 export interface BatchResult {
   readonly outcomes: readonly PackedOutcome[];
   readonly failure: string | null;
+  /** Whether another process was writing when this commit began. */
+  readonly hadToWait: boolean;
 }
 
 /** How long a batch waits for the lock of another process before it is refused, milliseconds. */
@@ -51,7 +53,7 @@ export class Writer {
   /** Makes what can be stored of `writes` durable in one commit. Never throws. */
   commit(writes: readonly PackedWrite[]): BatchResult {
     const reason = this.refusal();
-    if (reason !== null) return { outcomes: writes.map(() => ({ outcome: "refused", reason })), failure: reason };
+    if (reason !== null) return { ...refused(writes, reason), hadToWait: false };
     const suspects = new Set<number>();
     for (;;) {
       const result = this.#tryCommit(writes, suspects);
@@ -128,18 +130,19 @@ export class Writer {
   /** One attempt; a number is the index of a write that must be left out of the next one. */
   #tryCommit(writes: readonly PackedWrite[], suspects: ReadonlySet<number>): BatchResult | number {
     const outcomes: PackedOutcome[] = [];
+    let hadToWait = false;
     try {
-      beginImmediate(this.#db, this.#waitMs);
+      hadToWait = beginImmediate(this.#db, this.#waitMs);
       this.#refreshEpochs();
       for (const [at, write] of writes.entries()) outcomes.push(suspects.has(at) ? unwritable : this.#apply(write));
       failpoint("commit.before");
     } catch (error) {
       return this.#undo(error, writes, outcomes.length);
     }
-    return this.#finish(writes, outcomes);
+    return { ...this.#finish(writes, outcomes), hadToWait };
   }
 
-  #finish(writes: readonly PackedWrite[], outcomes: readonly PackedOutcome[]): BatchResult {
+  #finish(writes: readonly PackedWrite[], outcomes: readonly PackedOutcome[]): Omit<BatchResult, "hadToWait"> {
     try {
       this.#db.run("COMMIT");
     } catch (error) {
@@ -163,7 +166,7 @@ export class Writer {
     const ofOneWrite = begun && at < writes.length && (code === null || /CONSTRAINT|MISMATCH|TOOBIG|RANGE/.test(code));
     if (ofOneWrite) return at;
     const reason = this.#reasonOf(error);
-    return { outcomes: writes.map(() => ({ outcome: "refused", reason })), failure: reason };
+    return { ...refused(writes, reason), hadToWait: false };
   }
 
   #apply(write: PackedWrite): PackedOutcome {
@@ -203,6 +206,10 @@ export class Writer {
   #abandon(): void {
     if (this.#db.inTransaction) this.#db.run("ROLLBACK");
   }
+}
+
+function refused(writes: readonly PackedWrite[], reason: string): Omit<BatchResult, "hadToWait"> {
+  return { outcomes: writes.map(() => ({ outcome: "refused", reason })), failure: reason };
 }
 
 const unwritable: PackedOutcome = {
