@@ -58,7 +58,6 @@ export const targets = {
   failover: { unit: "ms", required: 1500, aim: 1000, measuredAs: most },
   "failover-worst": { unit: "ms", required: 2500, aim: 2000, measuredAs: most },
   handoff: { unit: "ms", required: 400, aim: 150, measuredAs: most },
-  "handoff-moved": { unit: "ms", ...asItIs },
   "cluster-cost": { unit: "CPU µs/send", required: 1.8, aim: 1.4, measuredAs: ratioMost },
   "cluster-fanout": { unit: "deliveries/CPU s", required: 0.6, aim: 0.8, measuredAs: ratio },
   storm: { unit: "s", required: 20, aim: 10, measuredAs: most },
