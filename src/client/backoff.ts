@@ -13,8 +13,12 @@ export class Backoff {
     this.#capMs = capMs;
   }
 
-  /** The next wait, milliseconds; at least `leastMs`. */
-  next(leastMs = 0): number {
+  /** The next wait, milliseconds; at least `leastMs`. @param isSpread whether the server drew `leastMs` by chance: a first wait is that long */
+  next(leastMs = 0, isSpread = false): number {
+    if (isSpread && this.#failures === 0) {
+      this.#failures++;
+      return leastMs;
+    }
     const spread = Math.min(this.#capMs, this.#baseMs * 2 ** Math.min(this.#failures, 30));
     this.#failures++;
     return leastMs + Math.floor(this.#random() * spread);

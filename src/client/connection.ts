@@ -56,6 +56,13 @@ const refreshBeforeMs = 60_000;
 const closeReasons = new Map<number, string>(Object.entries(closeCodes).map(([name, { code }]) => [code, name]));
 const tokenCodes = new Set(["bad_token", "token_expired"]);
 
+/** What the server said before it closed, or refused. */
+interface Goodbye {
+  readonly code: number;
+  readonly retryAfterMs: number | null;
+  readonly reason?: string;
+}
+
 /** One person's connection, through as many sockets as it takes. At most one attempt is under way at a time. */
 export class Connection {
   readonly #setup: ConnectionSetup;
@@ -75,7 +82,7 @@ export class Connection {
   /** The server's clock less this device's. */
   #serverAheadMs = 0;
   /** Why this connection ends, told before it does. */
-  #goodbye: { readonly code: number; readonly retryAfterMs: number; readonly reason?: string } | null = null;
+  #goodbye: Goodbye | null = null;
   #refreshing = false;
   #cancelRetry = () => {};
   #cancelRefresh = () => {};
@@ -188,7 +195,7 @@ export class Connection {
     if (error.code === "signed_out") return this.signOut();
     if (tokenCodes.has(error.code)) return link.drop(closeCodes.badToken.code, error.code);
     if (error.code === "unsupported_version") return link.drop(closeCodes.unsupportedVersion.code, error.code);
-    this.#goodbye = { code: 1006, retryAfterMs: error.retryAfterMs ?? 0, reason: error.code };
+    this.#goodbye = { code: 1006, retryAfterMs: error.retryAfterMs, reason: error.code };
     link.drop(1006, error.code);
   }
 
@@ -201,7 +208,7 @@ export class Connection {
     } catch (error) {
       return this.#events.report(error);
     }
-    if (push?.name === "goodbye") this.#goodbye = { code: push.args[0], retryAfterMs: push.args[1] ?? 0 };
+    if (push?.name === "goodbye") this.#goodbye = { code: push.args[0], retryAfterMs: push.args[1] };
     else if (push?.name === "tokenExpiring") void this.#refresh();
     else if (push && this.#state === "online") this.#events.onPush(push);
   }
@@ -255,14 +262,17 @@ export class Connection {
     this.#requests = null;
     this.#cancelRefresh();
     if (wasOnline && this.#setup.clock.monotonic() - this.#onlineSince >= stableMs) this.#backoff.reset();
-    this.#afterDown(code, why, goodbye?.retryAfterMs ?? 0, goodbye?.reason);
+    this.#afterDown(code, why, goodbye);
     requests?.fail();
     if (wasOnline) this.#events.onLost();
   }
 
-  #afterDown(code: number, why: string, retryAfterMs: number, refusal = "network"): void {
+  #afterDown(code: number, why: string, goodbye: Goodbye | null = null): void {
+    const retryAfterMs = goodbye?.retryAfterMs ?? 0;
+    // Whoever sends many away at once spreads when they come back.
+    const isSpread = code === closeCodes.goingAway.code && typeof goodbye?.retryAfterMs === "number";
     if (this.#closed || this.#state === "signedOut") return;
-    const reason = closeReasons.get(code) ?? refusal;
+    const reason = closeReasons.get(code) ?? goodbye?.reason ?? "network";
     if (code === closeCodes.signedOut.code) {
       this.#tokens.clear();
       return this.#change("signedOut", reason);
@@ -275,11 +285,11 @@ export class Connection {
       this.#events.report(new ClientError("disconnected", "final", `the server refused: ${reason} ${why}`));
       return this.#change("offline", reason);
     }
-    this.#retry(reason, retryAfterMs);
+    this.#retry(reason, retryAfterMs, isSpread);
   }
 
-  #retry(reason: string, leastMs: number): void {
-    const wait = this.#backoff.next(leastMs);
+  #retry(reason: string, leastMs: number, isSpread = false): void {
+    const wait = this.#backoff.next(leastMs, isSpread);
     this.#retryAt = this.#setup.clock.now() + wait;
     this.#cancelRetry();
     this.#cancelRetry = this.#setup.clock.after(wait, () => this.connect());

@@ -157,9 +157,10 @@ test("a close that says not to come back unchanged ends the attempts", async () 
   expect(at.sockets).toHaveLength(1);
 });
 
-test("goodbye's wait is kept", async () => {
-  await using at = world({ random: () => 0 });
+test("goodbye's wait is kept, and nothing added to it, as the server has spread them; what fails then backs off", async () => {
+  await using at = world({ random: () => 0.5, backoff: { baseMs: 100, capMs: 1_000 } });
   const socket = await online(at);
+  await at.clock.advance(5_000);
   socket.push("goodbye", 4000, 7_000);
   socket.lose(1006);
   expect(state(at)).toEqual({ state: "offline", reason: "goingAway" });
@@ -168,6 +169,8 @@ test("goodbye's wait is kept", async () => {
   expect(at.sockets).toHaveLength(1);
   await at.clock.advance(1);
   expect(at.sockets).toHaveLength(2);
+  at.socket().lose();
+  expect(at.client.connection.getSnapshot().retryAt).toBe(at.clock.now() + 100);
 });
 
 test("waits grow to the cap, and a connection that held starts them anew", async () => {
