@@ -27,11 +27,23 @@ const bucketBytesMax = 4 * 1024 * 1024;
 const valueBytesMax = 4096;
 const nanosAMilli = 1_000_000;
 
-/** Looks for the stream, and makes it if there is none. Several may at once: all get the same one. */
-export async function ensureBucket(jetStream: JetStream, plan: BucketPlan, patient: boolean): Promise<Ensured> {
-  const found = await jetStream.call(`STREAM.INFO.KV_${plan.name}`);
-  if (found.outcome === "done") return judge(plan, found.value, false);
-  if (found.outcome !== "refused" || found.number !== jetStreamErrors.streamNotFound) return found;
+/**
+ * Looks for the stream, and makes it if there is none. Several may at once: all get the same one.
+ *
+ * @param isMissed it is made without a look: a server that holds it may say that it is there, while those who place streams have lost it
+ * with a wiped disk. Where they know it nothing changes
+ */
+export async function ensureBucket(
+  jetStream: JetStream,
+  plan: BucketPlan,
+  patient: boolean,
+  isMissed = false,
+): Promise<Ensured> {
+  if (!isMissed) {
+    const found = await jetStream.call(`STREAM.INFO.KV_${plan.name}`);
+    if (found.outcome === "done") return judge(plan, found.value, false);
+    if (found.outcome !== "refused" || found.number !== jetStreamErrors.streamNotFound) return found;
+  }
   const made = await create(jetStream, plan, patient);
   if (made.outcome === "done") return judge(plan, made.value, true);
   // Another node made it a moment ago, with as many copies as were possible then.

@@ -79,7 +79,7 @@ export class NatsKeyValue implements NotedKeyValue {
       bucket: plan.name,
       inbox: `${inbox}.${this.#watches}`,
       watcher: this.#followed(watcher),
-      ensure: () => this.#ensure(),
+      ensure: (isMissed) => this.#ensure(isMissed),
     });
   }
 
@@ -137,18 +137,18 @@ export class NatsKeyValue implements NotedKeyValue {
   }
 
   /** One at a time. */
-  #ensure(): Promise<boolean> {
-    this.#ensuring ??= this.#remake().finally(() => {
+  #ensure(isMissed = false): Promise<boolean> {
+    this.#ensuring ??= this.#remake(isMissed).finally(() => {
       this.#ensuring = null;
     });
     return this.#ensuring;
   }
 
-  async #remake(): Promise<boolean> {
+  async #remake(isMissed: boolean): Promise<boolean> {
     const { jetStream, plan, link } = this.#options;
     const now = link.clock.monotonic();
     this.#missingSince ??= now;
-    const ensured = await ensureBucket(jetStream, plan, now - this.#missingSince < fewerCopiesMs);
+    const ensured = await ensureBucket(jetStream, plan, now - this.#missingSince < fewerCopiesMs, isMissed);
     if (ensured.outcome === "ready") {
       this.#missingSince = null;
       if (ensured.created) link.log.warn({ bucket: plan.name }, "a bucket was gone and is made anew");

@@ -3,6 +3,7 @@
 import type { Msg } from "@nats-io/transport-node";
 import type { Cancel } from "../lib/clock";
 import type { KvWatch, KvWatcher } from "../actors/placement-kv";
+import { jetStreamErrors } from "./nats-jetstream";
 import type { JetStream, JetStreamAnswer } from "./nats-jetstream";
 import type { NatsLink, NatsSubscription } from "./nats-connection";
 
@@ -29,8 +30,8 @@ export interface WatchOptions {
   /** A subject of this watch's own to begin its inboxes with. */
   readonly inbox: string;
   readonly watcher: KvWatcher;
-  /** Makes the bucket where it is gone. True: it is there. */
-  readonly ensure: () => Promise<boolean>;
+  /** Makes the bucket where it is gone. True: it is there. @param isMissed whether the servers that place streams do not know it */
+  readonly ensure: (isMissed: boolean) => Promise<boolean>;
 }
 
 const nanosAMilli = 1_000_000;
@@ -118,7 +119,7 @@ export class BucketWatch implements KvWatch {
     if (life !== this.#life) return;
     if (answer.outcome === "done") return this.#begun(Number(answer.value["num_pending"] ?? 0));
     this.#complain(answer);
-    await ensure();
+    await ensure(answer.outcome === "refused" && answer.number === jetStreamErrors.streamNotFound);
     if (life === this.#life) this.#again();
   }
 

@@ -2,6 +2,9 @@
 import { expect, test } from "bun:test";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
+import { ensureBucket } from "../../src/transport/nats-bucket";
+import { JetStream } from "../../src/transport/nats-jetstream";
+import { NatsRequests } from "../../src/transport/nats-requests";
 import { describeWith, startNats, wipeJetStream } from "../services/services";
 import type { Service } from "../services/services";
 import { until } from "../until";
@@ -48,6 +51,21 @@ describeWith("own nats", "a bucket in trouble", () => {
     expect(written.filter(({ outcome }) => outcome === "written")).toHaveLength(1);
     await until(() => watches.filter((told) => told.values.has("1")).length === nodes.length);
     expect(world.lines.join("")).toContain("a bucket was gone and is made anew");
+  });
+
+  test.concurrent("a bucket that is asked for although it is there stays as it is, with what stands in it", async () => {
+    await using service = await startNats();
+    await using world = new NatsWorld(service.uri);
+    const { claims } = await world.open();
+    await claims.put("1", "a");
+    const link = await world.link();
+    const jetStream = new JetStream(new NatsRequests(link, "parley.inbox.asks"));
+    const plan = { name: "parley-claims", storage: "file", lifeMs: 0, replicas: 1 } as const;
+    expect(await ensureBucket(jetStream, plan, false, true)).toMatchObject({ outcome: "ready", differs: [] });
+    const other = { ...plan, storage: "memory" } as const;
+    expect(await ensureBucket(jetStream, other, false, true)).toMatchObject({ outcome: "ready", created: false });
+    expect(await claims.read("1")).toEqual({ value: "a", revision: 1 });
+    await link.close();
   });
 
   test.concurrent("a bucket that is deleted under a running node comes back with its next write, and the watch begins afresh", async () => {

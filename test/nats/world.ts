@@ -4,6 +4,7 @@ import { systemClock } from "../../src/lib/clock";
 import type { KvWatch, KvWatcher } from "../../src/actors/placement-kv";
 import { openNats } from "../../src/transport/nats";
 import type { NatsNode } from "../../src/transport/nats";
+import { NatsLink } from "../../src/transport/nats-connection";
 import type { NatsSettings } from "../../src/transport/nats-address";
 import { until } from "../until";
 
@@ -34,6 +35,12 @@ export class NatsWorld implements AsyncDisposable {
     });
     this.#nodes.push(node);
     return node;
+  }
+
+  /** A connection and nothing more; whoever asks for it closes it. */
+  link(): Promise<NatsLink> {
+    const log = createLog({ logLevel: "fatal", logFormat: "json" });
+    return NatsLink.open({ settings: this.#settings, clock: systemClock, log, startMs });
   }
 
   /** Why a node may not join; rejects where it may. */
