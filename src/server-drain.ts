@@ -46,7 +46,7 @@ export async function giveUpParts({ actors, sockets, drainMs }: Ending): Promise
 }
 
 function hasOthers({ node }: RunningActors): boolean {
-  return node !== null && node.stats().placement.members > 1;
+  return node !== null && node.stats().placement.others > 0;
 }
 
 async function untilAnswered(actors: RunningActors): Promise<void> {

@@ -95,12 +95,12 @@ test("where a heartbeat's pong came in place of it, it is asked again, and that 
   clock.advance(0);
   made.answered("");
   clock.advance(1000);
-  expect(made.tick()).toBe(true);
+  expect(made.tick(false)).toBe(true);
   clock.advance(0);
   expect(sent).toEqual(["1", "2"]);
   made.answered("2");
   expect([called, shown]).toEqual([["first"], [1000]]);
-  expect(made.tick()).toBe(true);
+  expect(made.tick(false)).toBe(true);
   clock.advance(0);
   expect(sent).toHaveLength(2);
 });
@@ -109,13 +109,24 @@ test("a pong is overdue only while somebody waits for it", () => {
   const { clock, called, made, ask } = pings();
   const cancel = ask("first");
   clock.advance(sessionLimits.pongMs);
-  expect(made.tick()).toBe(true);
+  expect(made.tick(false)).toBe(true);
   clock.advance(1);
-  expect(made.tick()).toBe(false);
+  expect(made.tick(false)).toBe(false);
   cancel();
-  expect(made.tick()).toBe(true);
+  expect(made.tick(false)).toBe(true);
   ask("second");
-  expect(made.tick()).toBe(true);
+  expect(made.tick(false)).toBe(true);
   made.answered("1");
   expect(called).toEqual([]);
+});
+
+test("a client that reads slowly has its time from when nothing waits to be sent to it", () => {
+  const { clock, made, ask } = pings();
+  ask("first");
+  clock.advance(2 * sessionLimits.pongMs);
+  expect(made.tick(true)).toBe(true);
+  clock.advance(sessionLimits.pongMs);
+  expect(made.tick(false)).toBe(true);
+  clock.advance(1);
+  expect(made.tick(false)).toBe(false);
 });

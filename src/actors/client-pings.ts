@@ -23,6 +23,8 @@ export class ClientPings {
   /** In the order asked. */
   readonly #waiters = new Set<Waiter>();
   #pings: Ping[] = [];
+  /** When something was last seen to wait that was sent before, monotonic milliseconds. */
+  #behindAt = Number.NEGATIVE_INFINITY;
   #number = 0;
   #sendsSoon = false;
 
@@ -46,11 +48,15 @@ export class ClientPings {
   /**
    * About once a second. Asks again while somebody waits: an end may answer the newest ping alone, and that may be a heartbeat's.
    * False: the client has owed an answer for too long.
+   *
+   * @param isBehind whether much else waits to be sent, behind which a ping may be
    */
-  tick(): boolean {
+  tick(isBehind: boolean): boolean {
+    const now = this.#clock.monotonic();
+    if (isBehind) this.#behindAt = now;
     if (this.#waiters.size === 0) return true;
     const [first] = this.#pings;
-    if (first !== undefined && this.#clock.monotonic() - first.sentAt > sessionLimits.pongMs) return false;
+    if (first !== undefined && now - Math.max(first.sentAt, this.#behindAt) > sessionLimits.pongMs) return false;
     this.#sendSoon();
     return true;
   }

@@ -32,6 +32,8 @@ export interface PlacementStats {
   readonly state: MemberState;
   /** Members that are not suspected, this node included. */
   readonly members: number;
+  /** Members beside this node that take partitions. */
+  readonly others: number;
   readonly phases: Readonly<Record<Phase, number>>;
   /** Partitions whose claim names nobody who is thought to be there. */
   readonly unowned: number;
@@ -101,8 +103,9 @@ export class PlacementNode {
 
   stats(): PlacementStats {
     const members = (["serving", "draining", "ailing"] as const).flatMap((state) => this.#members.inState(state));
+    const others = this.#members.inState("serving").filter((member) => member !== this.self).length;
     const unowned = this.#count(({ owner }) => owner === null || !this.#members.isLive(owner));
-    return { state: this.#state, members: members.length, phases: countPhases(this.#slots), unowned };
+    return { state: this.#state, members: members.length, others, phases: countPhases(this.#slots), unowned };
   }
 
   /** @returns what is to be done, in this order */

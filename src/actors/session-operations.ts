@@ -54,12 +54,6 @@ const handlers: { readonly [N in OperationName]: Handler<N> } = {
   },
 };
 
-/** What may be done late: it changes nothing that is ordered, and marks only move forward. */
-const harmlessLate: ReadonlySet<(ConversationAsk | UserAsk)["op"]> = new Set([
-  ...(["members", "history", "entries", "read", "readers", "signal"] as const),
-  "devices",
-]);
-
 /** Checks the arguments and does it. Throws or rejects with an AppError. */
 export function perform(call: Call): unknown {
   if (call.name === "send") return send(call);
@@ -73,15 +67,14 @@ function askConversation<N extends ConversationOperation>(op: N, call: Call, arg
 
 function askAt(call: Call, conversation: ConversationId, ask: ConversationAsk): Promise<unknown> {
   const { session, timeoutMs } = call;
-  // Whoever lost this connection repeats it elsewhere, and may be answered otherwise there.
-  const source = harmlessLate.has(ask.op) ? undefined : session;
+  // Whoever lost this connection repeats it elsewhere, and may be answered otherwise there; marks only move forward.
+  const source = ask.op === "read" ? undefined : session;
   return session.world.router.ask("conversation", conversation, ask, timeoutMs, source);
 }
 
 function askUser(call: Call, ask: UserAsk): Promise<unknown> {
   const { session, timeoutMs } = call;
-  const source = harmlessLate.has(ask.op) ? undefined : session;
-  return session.world.router.ask("user", userOf(call), ask, timeoutMs, source);
+  return session.world.router.ask("user", userOf(call), ask, timeoutMs, session);
 }
 
 function userOf({ session }: Call): UserId {

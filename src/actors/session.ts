@@ -75,8 +75,8 @@ export class Session implements SessionHandle {
   /** Looks at the clock: called about once a second for every session by the transport's one sweep. @param waiting bytes unsent */
   tick(waiting = 0): void {
     const { clock, settings } = this.world;
-    // A ping that is behind much else is not answered soon; who reads too slowly is another's to judge.
-    if (this.#pings?.tick() === false && waiting === 0) return this.end("heartbeatMissed", 0);
+    // Who reads too slowly is another's to judge.
+    if (this.#pings?.tick(waiting > 0) === false) return this.end("heartbeatMissed", 0);
     // While hello is checked, or waits for its turn, the client is not to blame; both end by themselves.
     if (this.state === "new") {
       if (clock.monotonic() - this.#openedAt > settings.connections.helloTimeoutMs) this.end("helloTimeout");

@@ -20,7 +20,10 @@ function queueOf(hadToWait: boolean) {
   const link = {
     alive: true,
     ended: never,
-    ask: () => (rest = Promise.withResolvers<Uint8Array>()).promise,
+    ask: () => {
+      rest = Promise.withResolvers<Uint8Array>();
+      return rest.promise;
+    },
   };
   const file = { file: "none", sharing: null };
   const queue = new CommitQueue(link as unknown as WorkerLink, file, clock, {

@@ -12,10 +12,10 @@ const commitBytesMax = 8 * 1024 * 1024;
 /** Most bytes that wait for a commit; past it writes are refused. */
 const queueBytesMax = 64 * 1024 * 1024;
 /**
- * After a commit that had to wait for another process, the next one gathers for this long, milliseconds, unless that one held so many rows:
+ * After a commit that had to wait for another process, the next one gathers for this long, milliseconds, unless that one held so much, or so much waits:
  * several processes that commit by turns, little each time, would spend their time waiting for each other.
  */
-const gather = { ms: 8, rows: 64 } as const;
+const gather = { ms: 8, writes: 64 } as const;
 /** How often it is tried whether writes go through again, milliseconds. */
 const probeEveryMs = 250;
 /** Waits between attempts to start a dead writer again, milliseconds. */
@@ -94,6 +94,7 @@ export class CommitQueue {
   async close(): Promise<void> {
     if (this.#closed) return this.#link.ended;
     this.#closed = true;
+    this.#flush();
     if (this.#inFlight || this.#queue.length > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
     this.#timer?.();
     try {
@@ -120,6 +121,11 @@ export class CommitQueue {
       this.#scheduled = false;
       this.#flush();
     });
+  }
+
+  /** Whether the next commit, as the last one, is worth waiting for more. */
+  #isLittle(rows: number, batch: readonly Waiting[]): boolean {
+    return !this.#closed && Math.max(rows, batch.length, this.#queue.length) < gather.writes;
   }
 
   #gather(): void {
@@ -169,7 +175,7 @@ export class CommitQueue {
     this.#observer.commit?.(rows, batch.length, size, this.#clock.monotonic() - start);
     this.#inFlight = null;
     // The next commit leaves first: the disk works while this one's outcomes are dealt with.
-    if (result.failure === null && result.hadToWait && rows < gather.rows) this.#gather();
+    if (result.failure === null && result.hadToWait && this.#isLittle(rows, batch)) this.#gather();
     else if (result.failure === null) this.#flush();
     else this.#fail(result.failure);
     for (const [at, { resolve }] of batch.entries()) resolve(result.outcomes[at] ?? lost);

@@ -8,7 +8,7 @@ import type { Random } from "../sim/random";
 import type { ChaosCluster } from "./cluster";
 import { Company } from "./company";
 import type { Pace } from "./company";
-import type { Scene } from "./faults";
+import type { Fault, Scene } from "./faults";
 import { readOwners } from "./owners";
 import type { Due, Schedule } from "./schedule";
 
@@ -66,6 +66,8 @@ export interface ChapterOutcome {
 const lookEveryMs = 50;
 const betweenMs = [100, 800] as const;
 const newDeviceChance = 0.2;
+/** How often the moment of one fault may not come in a chapter. */
+const missesMax = 4;
 
 /** Plays a chapter to its end, on a cluster that is whole before and behind it. */
 export async function playChapter(plan: ChapterPlan): Promise<ChapterOutcome> {
@@ -121,11 +123,18 @@ async function playDue(plan: ChapterPlan, scene: Scene, due: readonly Due[]): Pr
     `${what}: stalled ${stallMs} ms, recovered in ${recovery} ms, ${company.acked} acknowledged in this chapter`,
   );
   await Bun.sleep(random.between(...betweenMs));
-  const missed = new Set(scene.missed.slice(missedBefore));
-  for (const { fault } of due) if (missed.has(fault.name)) plan.schedule.again(fault);
   return due
-    .filter(({ fault: { name } }) => !missed.has(name))
+    .filter(({ fault }) => !isDueAgain(plan, scene, fault, missedBefore))
     .map(({ fault: { name } }) => ({ name, stallMs, recoveryMs: recoveryMs ?? plan.limits.recoveryMs }));
+}
+
+/** A fault whose moment did not come just now is due again; where it never comes, something is wrong with the fault. */
+function isDueAgain({ schedule }: ChapterPlan, { missed, company }: Scene, fault: Fault, from: number): boolean {
+  if (!missed.slice(from).includes(fault.name)) return false;
+  const misses = missed.filter((name) => name === fault.name).length;
+  if (misses >= missesMax) company.surprises.push(`${fault.name} did not come about ${misses} times`);
+  else schedule.again(fault);
+  return misses < missesMax;
 }
 
 /** How long it took until nothing waits that waited when the last fault was healed; null: longer than is allowed. */

@@ -45,6 +45,8 @@ const lookEveryMs = 500;
 export class ChaosCluster implements AsyncDisposable {
   readonly nodes: readonly ChaosNode[];
   readonly nats: readonly Service[];
+  /** Whether each NATS server has caught up with the others. */
+  readonly natsIsWhole: () => Promise<boolean>;
   /** Of each node to each NATS server. */
   readonly natsLinks: readonly (readonly FaultProxy[])[];
   readonly store: ClusterStore;
@@ -54,7 +56,7 @@ export class ChaosCluster implements AsyncDisposable {
   readonly #peaks = new Map<string, number>();
 
   private constructor(parts: Parts, opened: AsyncDisposableStack) {
-    ({ nats: this.nats, natsLinks: this.natsLinks, store: this.store } = parts);
+    ({ nats: this.nats, natsIsWhole: this.natsIsWhole, natsLinks: this.natsLinks, store: this.store } = parts);
     this.nodes = parts.nodesOf((name, code) => this.#ended(name, code));
     this.#opened = opened;
     const looking = setInterval(() => this.#look(), lookEveryMs);
@@ -106,6 +108,7 @@ export class ChaosCluster implements AsyncDisposable {
 
 interface Parts {
   readonly nats: readonly Service[];
+  readonly natsIsWhole: () => Promise<boolean>;
   readonly natsLinks: readonly (readonly FaultProxy[])[];
   readonly store: ClusterStore;
   readonly nodesOf: (onEnd: (name: string, code: number) => void) => readonly ChaosNode[];
@@ -116,7 +119,7 @@ async function assemble(plan: ClusterPlan, opened: AsyncDisposableStack): Promis
   opened.defer(() => rm(folder, { recursive: true, force: true }));
   const logs = logFolder();
   plan.say(`nodes log to ${logs}`);
-  const nats = await startNatsServers(plan.nats, opened);
+  const [nats, natsIsWhole] = await startNatsServers(plan.nats, opened);
   const names = Array.from({ length: plan.nodes }, (_, at) => `n${at + 1}`);
   const natsLinks = await Promise.all(names.map(() => Promise.all(nats.map((server) => before(server.uri, opened)))));
   const { store, settings } = plan.store === "mongo" ? await openMongo(names.length, opened) : await openSqlite(opened);
@@ -139,12 +142,16 @@ async function assemble(plan: ClusterPlan, opened: AsyncDisposableStack): Promis
         onEnd: (code) => onEnd(name, code),
       });
     });
-  return { nats, natsLinks, store, nodesOf };
+  return { nats, natsIsWhole, natsLinks, store, nodesOf };
 }
 
-async function startNatsServers(count: number, opened: AsyncDisposableStack): Promise<readonly Service[]> {
-  if (count < 2) return count === 0 ? [] : [opened.use(await startNats())];
-  return opened.use(await startNatsCluster(count)).servers;
+async function startNatsServers(
+  count: number,
+  opened: AsyncDisposableStack,
+): Promise<readonly [readonly Service[], () => Promise<boolean>]> {
+  if (count < 2) return [count === 0 ? [] : [opened.use(await startNats())], async () => true];
+  const cluster = opened.use(await startNatsCluster(count));
+  return [cluster.servers, () => cluster.isReady()];
 }
 
 /** What is let go soon, so that opening and closing happen all the time, as often as the store can take. */

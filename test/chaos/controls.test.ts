@@ -203,7 +203,7 @@ describeWith("own nats", "a node that drains under load", () => {
   test(
     "leaves no request unanswered where its time is too short for a hand-over",
     async () => {
-      const environment = { PARLEY_DRAIN_MS: "300" };
+      const environment = { PARLEY_DRAIN_MS: "900" };
       expect(namesOf(await drainUnderLoad((subscription) => subscription, environment))).toEqual([]);
     },
     timeoutMs,

@@ -34,12 +34,7 @@ export interface Fault {
 export const armedMsMax = 20_000;
 
 /** Tells the history of a fault, and when it was over. @param harm answers false where the moment that it is about did not come */
-export async function told(
-  scene: Scene,
-  what: string,
-  target: string,
-  harm: () => Promise<boolean | void>,
-): Promise<void> {
+export async function told(scene: Scene, what: string, target: string, harm: () => Promise<unknown>): Promise<void> {
   scene.recorder.fault(`${what} begins`, target);
   const missed = (await harm()) === false;
   if (missed) scene.missed.push(what);

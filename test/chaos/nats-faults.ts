@@ -9,6 +9,8 @@ const downMs = [300, 4_000] as const;
 const stillMs = [1_000, 10_000] as const;
 /** Some end before anybody is suspected, some after somebody else took over. */
 const holeMs = [500, 9_000] as const;
+const wholeMsMax = 30_000;
+const lookEveryMs = 50;
 
 type Harm = (scene: Scene, servers: readonly Service[]) => Promise<void>;
 
@@ -22,9 +24,21 @@ function ofServers(name: string, many: number, harm: Harm): Fault {
       const { nats } = scene.cluster;
       const hit = Array.from({ length: many }, (_, at) => nats[(turn + at) % nats.length]!);
       const target = hit.map((server) => `nats ${nats.indexOf(server) + 1}`).join(" and ");
-      return told(scene, name, target, () => harm(scene, hit));
+      return told(scene, name, target, async () => {
+        await harm(scene, hit);
+        await whole(scene);
+      });
     },
   };
+}
+
+/**
+ * A server that lost its memory, or its disk, has caught up with the others, or had its time for it. Without that a second fault would
+ * take two of three copies away for good, and that no cluster of three survives.
+ */
+async function whole({ cluster }: Scene): Promise<void> {
+  const deadline = performance.now() + wholeMsMax;
+  while (performance.now() < deadline && !(await cluster.natsIsWhole())) await Bun.sleep(lookEveryMs);
 }
 
 const killed: Harm = async ({ random }, servers) => {

@@ -14,7 +14,7 @@ const lookEveryMs = 10;
 const hits = { many: [3, 60], few: [1, 8] } as const;
 
 /** Answers false where the moment that it is about did not come. */
-type Harm = (scene: Scene, node: ChaosNode) => Promise<boolean | void>;
+type Harm = (scene: Scene, node: ChaosNode) => Promise<unknown>;
 
 function ofNode(name: string, harm: Harm, victims: (nodes: number) => number = () => 1): Fault {
   return {
@@ -90,10 +90,15 @@ function stoppedAt(points: readonly string[], supervised: boolean): Harm {
     node.launch(`${scene.random.pick(points)}=stop@${passing(scene)}`);
     const deadline = performance.now() + armedMsMax;
     while (!node.stopped && performance.now() < deadline) await Bun.sleep(lookEveryMs);
-    const reached = node.stopped;
-    if (reached) await standStill(node, supervised && scene.supervised);
+    if (!node.stopped) {
+      // It is armed still, and would stop in the middle of another fault.
+      await node.kill();
+      await back(scene, node);
+      return false;
+    }
+    await standStill(node, supervised && scene.supervised);
     await node.ready();
-    return reached;
+    return true;
   };
 }
 

@@ -102,6 +102,12 @@ export class NatsCluster implements AsyncDisposable {
     }
   }
 
+  /** Whether every running server says so now. */
+  async isReady(): Promise<boolean> {
+    const healthy = await Promise.all(this.servers.map(({ pid }, i) => pid === 0 || this.#isHealthy(i)));
+    return healthy.every(Boolean);
+  }
+
   async #isHealthy(index: number): Promise<boolean> {
     try {
       return (await fetch(`http://127.0.0.1:${this.#monitors[index]}/healthz`)).ok;
