@@ -63,7 +63,8 @@ describeWith(["nats", "own nats"], "the nodes of a cluster", () => {
       const answer = await operate(three, "POST", `/v1/nodes/${idOfTwo}/drain`);
       expect([answer.status, await answer.json()]).toEqual([202, { id: idOfTwo }]);
       const [code, retryAfterMs] = await goodbye;
-      expect([code, Number(retryAfterMs) > 0]).toEqual([4000, true]);
+      // There are other nodes, and few who come: nobody has to wait for long.
+      expect([code, typeof retryAfterMs === "number" && retryAfterMs < 100]).toEqual([4000, true]);
       expect(await bob.closed).toBe(4000);
 
       const drained = await listUntil(one, (listed) => owns(listed.nodes).join() === "0,128,128");
