@@ -33,8 +33,8 @@ function ofServers(name: string, many: number, harm: Harm): Fault {
 }
 
 /**
- * A server that lost its memory, or its disk, has caught up with the others, or had its time for it. Without that a second fault would
- * take two of three copies away for good, and that no cluster of three survives.
+ * A server that lost its memory, or its disk, has caught up with the others, or had its time for it: the next fault of a server is to meet
+ * a cluster that is whole. What happens where it does not is open (docs/chaos.md, what runs have found).
  */
 async function whole({ cluster }: Scene): Promise<void> {
   const deadline = performance.now() + wholeMsMax;
